@@ -1,0 +1,36 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "domain/ids.hpp"
+
+namespace domain {
+
+// One row of the outbox log.
+struct OutboxMessage {
+    std::int16_t lane = 0;
+    std::int64_t seq = 0;       // commit order, unique over all lanes
+    std::int64_t key_hash = 0;  // of the ordering key: messages with equal hashes are delivered in order
+    Uuid event_id;
+    std::string topic;
+    std::string payload;  // JSON text
+};
+
+enum class Verdict {
+    delivered,
+    retry,      // a fault that may pass: network, timeout, 408, 429, 5xx
+    rejected,   // the destination will never take it: a dead letter at once
+    gone,       // 410: the destination is no more, the subscription is disabled
+    abandoned,  // not known, because the sink was stopped; charges no attempt
+};
+
+struct DeliveryOutcome {
+    Verdict verdict = Verdict::delivered;
+    std::string error = {};                                    // for operators; never a payload
+    std::optional<std::chrono::seconds> retry_after = {};      // what the destination asked for
+};
+
+}  // namespace domain

@@ -1,0 +1,237 @@
+#include "domain/json.hpp"
+
+#include <fmt/format.h>
+
+#include <boost/json/basic_parser_impl.hpp>
+#include <boost/json/value_stack.hpp>
+#include <charconv>
+#include <cmath>
+#include <string>
+
+namespace domain {
+namespace {
+
+namespace json = boost::json;
+
+// The parser's own limit is above ours, so that a document that is a little too deep can still be skipped to its
+// end, and its neighbours in an array are read.
+constexpr std::size_t parser_depth_max = 256;
+
+// Builds the value, and remembers the first thing that is valid JSON but not acceptable to us.
+struct Handler {
+    static constexpr std::size_t max_object_size = std::size_t(-1);
+    static constexpr std::size_t max_array_size = std::size_t(-1);
+    static constexpr std::size_t max_key_size = json::string::max_size();
+    static constexpr std::size_t max_string_size = json::string::max_size();
+
+    json::value_stack stack;
+    std::string fault;
+    std::size_t depth = 0;
+    std::string number;       // text of a number that the parser hands over in parts
+    bool part_has_nul = false;
+
+    explicit Handler(json::storage_ptr storage) { stack.reset(std::move(storage)); }
+
+    void refuse(const char* why)
+    {
+        if (fault.empty()) fault = why;
+    }
+
+    void enter()
+    {
+        if (++depth > json_depth_max) refuse("is nested deeper than 32 levels");
+    }
+
+    void check_text(std::string_view text)
+    {
+        if (text.find('\0') != std::string_view::npos) refuse("has a NUL character in a string");
+    }
+
+    bool on_document_begin(json::error_code&) { return true; }
+    bool on_document_end(json::error_code&) { return true; }
+    bool on_object_begin(json::error_code&)
+    {
+        enter();
+        return true;
+    }
+    bool on_object_end(std::size_t n, json::error_code&)
+    {
+        --depth;
+        stack.push_object(n);
+        return true;
+    }
+    bool on_array_begin(json::error_code&)
+    {
+        enter();
+        return true;
+    }
+    bool on_array_end(std::size_t n, json::error_code&)
+    {
+        --depth;
+        stack.push_array(n);
+        return true;
+    }
+    bool on_key_part(json::string_view s, std::size_t, json::error_code&)
+    {
+        check_text(s);
+        stack.push_chars(s);
+        return true;
+    }
+    bool on_key(json::string_view s, std::size_t, json::error_code&)
+    {
+        check_text(s);
+        stack.push_key(s);
+        return true;
+    }
+    bool on_string_part(json::string_view s, std::size_t, json::error_code&)
+    {
+        check_text(s);
+        stack.push_chars(s);
+        return true;
+    }
+    bool on_string(json::string_view s, std::size_t, json::error_code&)
+    {
+        check_text(s);
+        stack.push_string(s);
+        return true;
+    }
+    bool on_number_part(json::string_view s, json::error_code&)
+    {
+        number.append(s);
+        return true;
+    }
+    bool on_int64(std::int64_t i, json::string_view, json::error_code&)
+    {
+        number.clear();
+        stack.push_int64(i);
+        return true;
+    }
+    bool on_uint64(std::uint64_t u, json::string_view, json::error_code&)
+    {
+        number.clear();
+        stack.push_uint64(u);
+        return true;
+    }
+    bool on_double(double, json::string_view s, json::error_code&)
+    {
+        number.append(s);
+        stack.push_double(exact_double());
+        number.clear();
+        return true;
+    }
+    bool on_bool(bool b, json::error_code&)
+    {
+        stack.push_bool(b);
+        return true;
+    }
+    bool on_null(json::error_code&)
+    {
+        stack.push_null();
+        return true;
+    }
+    bool on_comment_part(json::string_view, json::error_code&) { return true; }
+    bool on_comment(json::string_view, json::error_code&) { return true; }
+
+private:
+    double exact_double()
+    {
+        if (number.find_first_of(".eE") == std::string::npos) refuse("has an integer beyond 64 bits");
+        double value = 0;
+        const auto [end, ec] = std::from_chars(number.data(), number.data() + number.size(), value);
+        if (ec == std::errc::result_out_of_range || !std::isfinite(value)) refuse("has a number out of range");
+        return value;
+    }
+};
+
+using Parser = json::basic_parser<Handler>;
+
+json::parse_options options()
+{
+    json::parse_options o;
+    o.max_depth = parser_depth_max;
+    return o;
+}
+
+std::string syntax_fault(const json::error_code& ec, std::size_t at)
+{
+    if (ec == json::error::too_deep) return "JSON is nested deeper than 32 levels";
+    return fmt::format("not valid JSON at byte {}: {}", at, ec.message());
+}
+
+bool is_blank(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
+
+std::size_t skip_blanks(std::string_view text, std::size_t at)
+{
+    while (at < text.size() && is_blank(text[at])) ++at;
+    return at;
+}
+
+struct Element {
+    Result<JsonDocument> document;
+    std::size_t bytes;  // its length in the text
+};
+
+// Reads one value at the start of `text` and leaves what follows it. Fails where the text is malformed.
+Result<Element> read_element(std::string_view text, std::size_t offset)
+{
+    Parser parser(options(), json::storage_ptr{});
+    json::error_code ec;
+    std::size_t used = parser.write_some(true, text.data(), text.size(), ec);
+    if (ec == json::error::incomplete || (!ec && !parser.done())) parser.write_some(false, nullptr, 0, ec);
+    if (ec) return Fault{syntax_fault(ec, offset + used)};
+    // A number at the very end of the input is only finished by its end.
+    while (used > 0 && is_blank(text[used - 1])) --used;
+    const std::string_view own = text.substr(0, used);
+    Handler& handler = parser.handler();
+    if (!handler.fault.empty()) return Element{Fault{"JSON " + handler.fault}, used};
+    return Element{JsonDocument{handler.stack.release(), own}, used};
+}
+
+}  // namespace
+
+Result<JsonDocument> parse_json(std::string_view text, json::storage_ptr storage)
+{
+    Parser parser(options(), std::move(storage));
+    json::error_code ec;
+    std::size_t used = parser.write_some(false, text.data(), text.size(), ec);
+    if (!ec && used < text.size()) {
+        used = skip_blanks(text, used);
+        if (used < text.size()) ec = json::error::extra_data;
+    }
+    if (ec) return Fault{syntax_fault(ec, used)};
+    Handler& handler = parser.handler();
+    if (!handler.fault.empty()) return Fault{"JSON " + handler.fault};
+    return JsonDocument{handler.stack.release(), text};
+}
+
+Result<std::vector<Result<JsonDocument>>> parse_json_array(std::string_view text, std::size_t items_max)
+{
+    std::vector<Result<JsonDocument>> items;
+    std::size_t at = skip_blanks(text, 0);
+    if (at >= text.size() || text[at] != '[') return Fault{"not a JSON array"};
+    at = skip_blanks(text, at + 1);
+    bool closed = at < text.size() && text[at] == ']';
+    while (!closed) {
+        if (items.size() == items_max) return Fault{fmt::format("more than {} items in one batch", items_max)};
+        auto element = read_element(text.substr(at), at);
+        if (!element) return element.error();
+        items.push_back(std::move(element->document));
+        at = skip_blanks(text, at + element->bytes);
+        if (at >= text.size() || (text[at] != ',' && text[at] != ']')) {
+            return Fault{fmt::format("not valid JSON at byte {}: expected , or ]", at)};
+        }
+        closed = text[at] == ']';
+        at = closed ? at : skip_blanks(text, at + 1);
+    }
+    at = skip_blanks(text, at + 1);
+    if (at != text.size()) return Fault{fmt::format("not valid JSON at byte {}: extra data", at)};
+    return items;
+}
+
+bool looks_like_json_array(std::string_view text)
+{
+    const std::size_t at = skip_blanks(text, 0);
+    return at < text.size() && text[at] == '[';
+}
+
+}  // namespace domain

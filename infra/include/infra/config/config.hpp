@@ -1,0 +1,138 @@
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <string>
+#include <string_view>
+
+#include "infra/log/level.hpp"
+
+namespace infra {
+
+using Milliseconds = std::chrono::milliseconds;
+
+// The validated configuration of one process: plain values, passed by const reference to constructors.
+// load_config() fills every field from the table of options, which is the only place that knows defaults,
+// so a Config made by hand (in a test) starts with zeros.
+
+struct DatabaseConfig {
+    // A libpq URI with its password. Never log it: redacted_url() is for that.
+    std::string url;
+    std::size_t pool_size = 0;
+
+    std::string redacted_url() const;
+};
+
+struct HttpConfig {
+    std::string host;
+    std::uint16_t port = 0;  // 0 = any free port
+    std::size_t threads = 0;
+    std::size_t connections_max = 0;
+    Milliseconds read_timeout{};
+    Milliseconds idle_timeout{};
+    Milliseconds write_timeout{};
+};
+
+struct AdminConfig {
+    std::uint16_t port = 0;  // 0 = any free port; the address is HttpConfig::host
+    bool disabled = false;
+};
+
+enum class SinkKind { log, null, http };
+
+struct SinkConfig {
+    SinkKind kind = SinkKind::log;
+    std::string url;  // as configured: "log:", "null:" or an http(s) URL
+};
+
+struct OutboxConfig {
+    SinkConfig sink;
+    Milliseconds poll_interval{};
+    std::size_t batch_rows_max = 0;
+    std::uint32_t attempts_max = 0;
+    Milliseconds retry_base{};
+    Milliseconds retry_max{};
+    Milliseconds send_timeout{};
+    std::size_t in_flight_max = 0;
+};
+
+enum class UnknownServices { accept, reject };
+
+enum class Validation { lenient, strict };
+
+struct IngestConfig {
+    UnknownServices unknown_services = UnknownServices::accept;
+    Validation validation = Validation::lenient;
+    std::map<std::string, Validation, std::less<>> validation_by_service;
+    std::size_t body_bytes_max = 0;
+    std::size_t queue_rows_max = 0;
+    std::size_t queue_bytes_max = 0;
+    std::size_t batch_rows_max = 0;
+    bool publish_base_events = false;
+
+    Validation validation_of(std::string_view service) const;
+};
+
+struct RulesConfig {
+    Milliseconds dedupe_window{};  // 0 = off
+    std::map<std::string, Milliseconds, std::less<>> dedupe_window_by_rule;
+    double energy_threshold_kwh = 0;
+
+    Milliseconds dedupe_window_of(std::string_view rule) const;
+};
+
+struct KafkaConfig {
+    std::string bootstrap_servers;    // empty = no Kafka
+    std::string schema_registry_url;  // empty = none
+    std::string topic;
+};
+
+enum class EventHubMode { http, kafka, amqp };
+
+struct EventHubConfig {
+    EventHubMode mode = EventHubMode::http;
+    // USE_HTTP and USE_KAFKA of the older orchestrator; they decide `mode` only where EVENT_HUB_MODE is not
+    // set.
+    bool legacy_use_http = false;
+    bool legacy_use_kafka = false;
+};
+
+struct LogConfig {
+    LogLevel level = LogLevel::info;
+    LogFormat format = LogFormat::json;
+    bool colour = false;
+};
+
+struct PropagatorConfig {
+    std::chrono::seconds period{};
+    std::string post_endpoint;
+    std::string payload_file;
+    std::string health_check_endpoint;  // empty = no probe
+};
+
+struct Config {
+    DatabaseConfig database;
+    HttpConfig http;
+    AdminConfig admin;
+    OutboxConfig outbox;
+    IngestConfig ingest;
+    RulesConfig rules;
+    KafkaConfig kafka;
+    EventHubConfig event_hub;
+    LogConfig log;
+    PropagatorConfig propagator;
+    std::string otel_endpoint;  // empty = no telemetry
+    Milliseconds drain_timeout{};
+};
+
+// Scheme, host and port of a URL, or "***" when it cannot be read: user, password, path and query may be
+// secret.
+std::string redacted_http_url(std::string_view url);
+
+// A libpq URI without its password and without every parameter that might hold one.
+std::string redacted_database_url(const std::string& url);
+
+}  // namespace infra

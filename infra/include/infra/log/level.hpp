@@ -1,0 +1,9 @@
+#pragma once
+
+namespace infra {
+
+enum class LogLevel { trace, debug, info, warning, error, critical };
+
+enum class LogFormat { json, text };
+
+}  // namespace infra

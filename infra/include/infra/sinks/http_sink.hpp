@@ -1,0 +1,37 @@
+#pragma once
+
+#include "app/ports/message_sink.hpp"
+
+#include <chrono>
+#include <cstddef>
+#include <memory>
+#include <string>
+
+namespace infra {
+
+struct HttpSinkOptions {
+    std::string url;
+    std::chrono::milliseconds timeout{};  // of one attempt, from look-up to the last byte of the answer
+    std::size_t in_flight_max = 0;        // requests, and so connections
+    std::string subscription = {};        // sent as `ce-subscription` when not empty
+};
+
+// POSTs each message to one URL as a CloudEvent in binary mode. All transfers run on one thread of the sink,
+// which also calls `done`; so `done` must not block, may call send(), and must not call stop() nor destroy
+// the sink. Messages beyond in_flight_max wait inside.
+class HttpSink final : public app::MessageSink {
+public:
+    explicit HttpSink(HttpSinkOptions options);
+    ~HttpSink() override;
+    HttpSink(const HttpSink&) = delete;
+    HttpSink& operator=(const HttpSink&) = delete;
+
+    void send(const domain::OutboxMessage& message, Done done) override;
+    void stop() override;
+
+private:
+    class Loop;
+    std::unique_ptr<Loop> loop_;
+};
+
+}  // namespace infra

@@ -1,0 +1,431 @@
+#include "config/option.hpp"
+#include "config/rules.hpp"
+
+// The table of options. A new option is one row here and one field in Config.
+namespace infra::config {
+namespace {
+
+constexpr double hour = 3600;
+constexpr double day = 24 * hour;
+constexpr double year = 365 * day;
+constexpr double tick = 0.001;  // durations are kept in milliseconds
+constexpr std::int64_t kib = 1024;
+constexpr std::int64_t mib = 1024 * kib;
+constexpr std::int64_t gib = 1024 * mib;
+
+constexpr BinarySet ingesting = api | consumer;
+constexpr BinarySet with_admin_port = worker | consumer | propagator;
+constexpr BinarySet with_database = api | worker | migrate | consumer;
+constexpr BinarySet long_running = api | worker | consumer | propagator;
+
+const Names<Validation>& validation_names()
+{
+    static const Names<Validation> names{{"lenient", Validation::lenient}, {"strict", Validation::strict}};
+    return names;
+}
+
+Rule log_level(LogLevel& (*field)(Config&))
+{
+    return one_of<LogLevel>({{"trace", LogLevel::trace},
+                             {"debug", LogLevel::debug},
+                             {"info", LogLevel::info},
+                             {"warning", LogLevel::warning},
+                             {"error", LogLevel::error},
+                             {"critical", LogLevel::critical}},
+                            {{"warn", LogLevel::warning}, {"err", LogLevel::error}}, field);
+}
+
+Option admin_port(BinarySet binary, std::string_view default_text)
+{
+    return {.name = "ADMIN_PORT",
+            .yaml_path = "admin.port",
+            .default_text = default_text,
+            .used_by = binary,
+            .rule = integer(
+                0, 65535, [](Config & c) -> auto& { return c.admin.port; }),
+            .help = "Port of /metrics, /healthz and /readyz; 0 = any free port."};
+}
+
+void append(std::vector<Option>& table, std::vector<Option> rows)
+{
+    table.insert(table.end(), std::make_move_iterator(rows.begin()), std::make_move_iterator(rows.end()));
+}
+
+std::vector<Option> process_options()
+{
+    return {
+        {.name = "DATABASE_URL",
+         .aliases = {"POSTGRES_DSN"},
+         .yaml_path = "database.url",
+         .used_by = with_database,
+         .required = true,
+         .rule = text(
+             "libpq URI postgresql://...", Shown::secret, check_database_url,
+             [](Config & c) -> auto& { return c.database.url; }),
+         .help = "The PostgreSQL database; a +driver suffix of the scheme is ignored."},
+        {.name = "DB_POOL_SIZE",
+         .yaml_path = "database.pool_size",
+         .default_text = "4",
+         .used_by = api | worker | consumer,
+         .rule = integer(
+             1, 256, [](Config & c) -> auto& { return c.database.pool_size; }),
+         .help = "Database connections."},
+        {.name = "HOST",
+         .yaml_path = "http.host",
+         .default_text = "127.0.0.1",
+         .used_by = long_running,
+         .rule = text(
+             "IP address or host name", Shown::plain, check_host,
+             [](Config & c) -> auto& { return c.http.host; }),
+         .help = "Address to listen on; 0.0.0.0 in a container."},
+        {.name = "PORT",
+         .yaml_path = "http.port",
+         .default_text = "8000",
+         .used_by = api,
+         .rule = integer(
+             0, 65535, [](Config & c) -> auto& { return c.http.port; }),
+         .help = "Port of the API; 0 = any free port."},
+        admin_port(consumer, "9000"),
+        admin_port(worker, "9001"),
+        admin_port(propagator, "9002"),
+        {.name = "PROMETHEUS_DISABLE",
+         .yaml_path = "admin.disable",
+         .default_text = "false",
+         .used_by = with_admin_port,
+         .rule = boolean([](Config & c) -> auto& { return c.admin.disabled; }),
+         .help = "Do not open the admin port."},
+        {.name = "DRAIN_SECONDS",
+         .yaml_path = "drain_seconds",
+         .default_text = "10",
+         .used_by = long_running,
+         .rule = seconds(
+             0, 600, [](Config & c) -> auto& { return c.drain_timeout; }),
+         .help = "How long work in progress may take after SIGTERM."},
+        {.name = "LOG_LEVEL",
+         .yaml_path = "log.level",
+         .default_text = "info",
+         .rule = log_level([](Config & c) -> auto& { return c.log.level; }),
+         .help = "Least severe level that is logged."},
+        {.name = "LOG_FORMAT",
+         .yaml_path = "log.format",
+         .default_note = "text on a terminal, else json",
+         .rule = one_of<LogFormat>(
+             {{"json", LogFormat::json}, {"text", LogFormat::text}}, {},
+             [](Config & c) -> auto& { return c.log.format; }),
+         .help = "JSON Lines or text for people, on standard error."},
+        {.name = "OTEL_EXPORTER_OTLP_ENDPOINT",
+         .yaml_path = "otel.endpoint",
+         .default_note = "off",
+         .used_by = long_running,
+         .rule = text(
+             "http(s) URL", Shown::url, check_http_url, [](Config & c) -> auto& { return c.otel_endpoint; }),
+         .help = "Where traces go (OTLP/HTTP)."},
+    };
+}
+
+std::vector<Option> http_options()
+{
+    return {
+        {.name = "HTTP_THREADS",
+         .yaml_path = "http.threads",
+         .default_text = "1",
+         .used_by = api,
+         .rule = integer(
+             1, 64, [](Config & c) -> auto& { return c.http.threads; }),
+         .help = "Threads that serve connections."},
+        {.name = "HTTP_CONNECTIONS_MAX",
+         .yaml_path = "http.connections_max",
+         .default_text = "1024",
+         .used_by = api,
+         .rule = integer(
+             1, 65536, [](Config & c) -> auto& { return c.http.connections_max; }),
+         .help = "Open connections; more are closed at once."},
+        {.name = "HTTP_READ_TIMEOUT_SECONDS",
+         .yaml_path = "http.read_timeout_seconds",
+         .default_text = "15",
+         .used_by = api,
+         .rule = seconds(
+             tick, hour, [](Config & c) -> auto& { return c.http.read_timeout; }),
+         .help = "Time to receive one request."},
+        {.name = "HTTP_IDLE_TIMEOUT_SECONDS",
+         .yaml_path = "http.idle_timeout_seconds",
+         .default_text = "75",
+         .used_by = api,
+         .rule = seconds(
+             tick, hour, [](Config & c) -> auto& { return c.http.idle_timeout; }),
+         .help = "Time between two requests of one connection."},
+        {.name = "HTTP_WRITE_TIMEOUT_SECONDS",
+         .yaml_path = "http.write_timeout_seconds",
+         .default_text = "15",
+         .used_by = api,
+         .rule = seconds(
+             tick, hour, [](Config & c) -> auto& { return c.http.write_timeout; }),
+         .help = "Time to send one answer."},
+    };
+}
+
+std::vector<Option> ingest_options()
+{
+    return {
+        {.name = "INGEST_UNKNOWN_SERVICES",
+         .yaml_path = "ingest.unknown_services",
+         .default_text = "accept",
+         .used_by = ingesting,
+         .rule = one_of<UnknownServices>(
+             {{"accept", UnknownServices::accept}, {"reject", UnknownServices::reject}}, {},
+             [](Config & c) -> auto& { return c.ingest.unknown_services; }),
+         .help = "Events of services without a normalizer: stored as they are, or 404."},
+        {.name = "INGEST_VALIDATION",
+         .yaml_path = "ingest.validation",
+         .default_text = "lenient",
+         .used_by = ingesting,
+         .rule = one_of<Validation>(
+             validation_names(), {}, [](Config & c) -> auto& { return c.ingest.validation; }),
+         .help = "Fields of a wrong type: stored and reported, or refused with 422."},
+        {.yaml_path = "ingest.services.*.validation",
+         .default_note = "INGEST_VALIDATION",
+         .used_by = ingesting,
+         .key_kind = KeyKind::service,
+         .rule = one_of_by_key<Validation>(validation_names(), {},
+                                           [](Config& c, std::string_view service, Validation value) {
+                                               c.ingest.validation_by_service.insert_or_assign(
+                                                   std::string(service), value);
+                                           }),
+         .help = "The same for one service."},
+        {.name = "INGEST_BODY_BYTES_MAX",
+         .yaml_path = "ingest.body_bytes_max",
+         .default_text = "1048576",
+         .used_by = ingesting,
+         .rule = integer(
+             1, 64 * mib, [](Config & c) -> auto& { return c.ingest.body_bytes_max; }),
+         .help = "Largest request body in bytes; a larger one is answered 413."},
+        {.name = "INGEST_QUEUE_ROWS_MAX",
+         .yaml_path = "ingest.queue_rows_max",
+         .default_text = "20000",
+         .used_by = ingesting,
+         .rule = integer(
+             1, 10'000'000, [](Config & c) -> auto& { return c.ingest.queue_rows_max; }),
+         .help = "Events that may wait for the writer; more are answered 503."},
+        {.name = "INGEST_QUEUE_BYTES_MAX",
+         .yaml_path = "ingest.queue_bytes_max",
+         .default_text = "67108864",
+         .used_by = ingesting,
+         .rule = integer(
+             1, 64 * gib, [](Config & c) -> auto& { return c.ingest.queue_bytes_max; }),
+         .help = "Bytes that may wait for the writer; more are answered 503."},
+        {.name = "INGEST_BATCH_ROWS_MAX",
+         .yaml_path = "ingest.batch_rows_max",
+         .default_text = "1000",
+         .used_by = ingesting,
+         .rule = integer(
+             1, 10'000, [](Config & c) -> auto& { return c.ingest.batch_rows_max; }),
+         .help = "Events written in one transaction."},
+        {.name = "PUBLISH_BASE_EVENTS",
+         .yaml_path = "ingest.publish_base_events",
+         .default_text = "false",
+         .used_by = ingesting,
+         .rule = boolean([](Config & c) -> auto& { return c.ingest.publish_base_events; }),
+         .help = "Publish base events too, not only derived ones."},
+    };
+}
+
+std::vector<Option> rule_options()
+{
+    return {
+        {.name = "DERIVED_DEDUPE_WINDOW_SECONDS",
+         .yaml_path = "rules.dedupe_window_seconds",
+         .default_text = "300",
+         .used_by = ingesting,
+         .rule = seconds(
+             0, year, [](Config & c) -> auto& { return c.rules.dedupe_window; }),
+         .help = "How long a derived event suppresses others with its key; 0 = off."},
+        {.yaml_path = "rules.*.dedupe_window_seconds",
+         .default_note = "DERIVED_DEDUPE_WINDOW_SECONDS",
+         .used_by = ingesting,
+         .key_kind = KeyKind::rule,
+         .rule = seconds_by_key(0, year,
+                                [](Config& c, std::string_view rule, Milliseconds value) {
+                                    c.rules.dedupe_window_by_rule.insert_or_assign(std::string(rule), value);
+                                }),
+         .help = "The same for one rule, such as health_emergency."},
+        {.name = "ENERGY_THRESHOLD_KWH",
+         .yaml_path = "rules.critical_energy_usage.threshold_kwh",
+         .default_text = "500",
+         .used_by = ingesting,
+         .rule = finite_number([](Config & c) -> auto& { return c.rules.energy_threshold_kwh; }),
+         .help = "Energy use in kWh above which the energy rule fires."},
+    };
+}
+
+std::vector<Option> outbox_options()
+{
+    return {
+        {.name = "OUTBOX_SINK",
+         .yaml_path = "outbox.sink",
+         .default_text = "log:",
+         .used_by = worker,
+         .rule = sink([](Config & c) -> auto& { return c.outbox.sink; }),
+         .help = "Where the default subscription delivers all topics."},
+        {.name = "OUTBOX_POLL_SECONDS",
+         .yaml_path = "outbox.poll_seconds",
+         .default_text = "1",
+         .used_by = worker,
+         .rule = seconds(
+             tick, hour, [](Config & c) -> auto& { return c.outbox.poll_interval; }),
+         .help = "Pause between two looks at an empty outbox."},
+        {.name = "OUTBOX_BATCH_SIZE",
+         .yaml_path = "outbox.batch_size",
+         .default_text = "500",
+         .used_by = worker,
+         .rule = integer(
+             1, 10'000, [](Config & c) -> auto& { return c.outbox.batch_rows_max; }),
+         .help = "Rows read ahead per lane."},
+        {.name = "OUTBOX_MAX_ATTEMPTS",
+         .yaml_path = "outbox.max_attempts",
+         .default_text = "5",
+         .used_by = worker,
+         .rule = integer(
+             1, 100, [](Config & c) -> auto& { return c.outbox.attempts_max; }),
+         .help = "Failed tries before a message is a dead letter."},
+        {.name = "OUTBOX_RETRY_BASE_SECONDS",
+         .yaml_path = "outbox.retry_base_seconds",
+         .default_text = "1",
+         .used_by = worker,
+         .rule = seconds(
+             tick, hour, [](Config & c) -> auto& { return c.outbox.retry_base; }),
+         .help = "Upper limit of the first wait; it doubles with every failed try."},
+        {.name = "OUTBOX_RETRY_MAX_SECONDS",
+         .yaml_path = "outbox.retry_max_seconds",
+         .default_text = "300",
+         .used_by = worker,
+         .rule = seconds(
+             tick, day, [](Config & c) -> auto& { return c.outbox.retry_max; }),
+         .help = "Longest wait between two tries."},
+        {.name = "OUTBOX_TIMEOUT_SECONDS",
+         .yaml_path = "outbox.timeout_seconds",
+         .default_text = "10",
+         .used_by = worker,
+         .rule = seconds(
+             tick, hour, [](Config & c) -> auto& { return c.outbox.send_timeout; }),
+         .help = "Time for one HTTP delivery."},
+        {.name = "OUTBOX_IN_FLIGHT_MAX",
+         .yaml_path = "outbox.in_flight_max",
+         .default_text = "64",
+         .used_by = worker,
+         .rule = integer(
+             1, 10'000, [](Config & c) -> auto& { return c.outbox.in_flight_max; }),
+         .help = "Deliveries under way at one time."},
+    };
+}
+
+std::vector<Option> broker_options()
+{
+    return {
+        {.name = "KAFKA_BOOTSTRAP_SERVERS",
+         .aliases = {"KAFKA_BROKERS"},
+         .yaml_path = "kafka.bootstrap_servers",
+         .default_note = "none",
+         .used_by = api | worker | consumer,
+         .rule = text(
+             "host:port[,host:port...]", Shown::url, check_brokers,
+             [](Config & c) -> auto& { return c.kafka.bootstrap_servers; }),
+         .help = "Kafka brokers."},
+        {.name = "SCHEMA_REGISTRY_URL",
+         .yaml_path = "kafka.schema_registry_url",
+         .default_note = "none",
+         .used_by = worker | consumer,
+         .rule = text(
+             "http(s) URL", Shown::url, check_http_url,
+             [](Config & c) -> auto& { return c.kafka.schema_registry_url; }),
+         .help = "Schema registry for Avro records."},
+        {.name = "KAFKA_TOPIC",
+         .yaml_path = "kafka.topic",
+         .default_text = "orchestrator-events",
+         .used_by = api | worker | consumer,
+         .rule = text(
+             "Kafka topic name", Shown::plain, check_topic,
+             [](Config & c) -> auto& { return c.kafka.topic; }),
+         .help = "Topic of the orchestrator's events."},
+        {.name = "EVENT_HUB_MODE",
+         .yaml_path = "event_hub.mode",
+         .default_note = "http, or what USE_HTTP or USE_KAFKA says",
+         .used_by = api | worker,
+         .rule = one_of<EventHubMode>(
+             {{"http", EventHubMode::http}, {"kafka", EventHubMode::kafka}, {"amqp", EventHubMode::amqp}}, {},
+             [](Config & c) -> auto& { return c.event_hub.mode; }),
+         .help = "Transport of orchestrated tasks."},
+        {.name = "USE_HTTP",
+         .yaml_path = "event_hub.use_http",
+         .default_text = "false",
+         .used_by = api | worker,
+         .rule = boolean([](Config & c) -> auto& { return c.event_hub.legacy_use_http; }),
+         .help = "Older form of EVENT_HUB_MODE=http; wins over USE_KAFKA."},
+        {.name = "USE_KAFKA",
+         .yaml_path = "event_hub.use_kafka",
+         .default_text = "false",
+         .used_by = api | worker,
+         .rule = boolean([](Config & c) -> auto& { return c.event_hub.legacy_use_kafka; }),
+         .help = "Older form of EVENT_HUB_MODE=kafka."},
+    };
+}
+
+std::vector<Option> propagator_options()
+{
+    return {
+        {.name = "PERIOD_IN_SECONDS",
+         .yaml_path = "propagator.period_seconds",
+         .used_by = propagator,
+         .required = true,
+         .rule = integer(
+             1, static_cast<std::int64_t>(year), [](Config & c) -> auto& { return c.propagator.period; }),
+         .help = "Seconds between two posts."},
+        {.name = "HTTP_POST_ENDPOINT",
+         .yaml_path = "propagator.post_endpoint",
+         .used_by = propagator,
+         .required = true,
+         .rule = text(
+             "http(s) URL", Shown::url, check_http_url,
+             [](Config & c) -> auto& { return c.propagator.post_endpoint; }),
+         .help = "Where events are posted."},
+        {.name = "PAYLOAD_FILE_PATH",
+         .yaml_path = "propagator.payload_file",
+         .used_by = propagator,
+         .required = true,
+         .rule = text(
+             "path of a JSON file", Shown::plain, check_any,
+             [](Config & c) -> auto& { return c.propagator.payload_file; }),
+         .help = "JSON array of the objects to post."},
+        {.name = "HEALTH_CHECK_ENDPOINT",
+         .yaml_path = "propagator.health_check_endpoint",
+         .default_note = "no probe",
+         .used_by = propagator,
+         .empty_is_a_fault = true,
+         .rule = text(
+             "http(s) URL", Shown::url, check_http_url,
+             [](Config & c) -> auto& { return c.propagator.health_check_endpoint; }),
+         .help = "Probed before the first post."},
+    };
+}
+
+std::vector<Option> make_options()
+{
+    std::vector<Option> table;
+    append(table, process_options());
+    append(table, http_options());
+    append(table, ingest_options());
+    append(table, rule_options());
+    append(table, outbox_options());
+    append(table, broker_options());
+    append(table, propagator_options());
+    return table;
+}
+
+}  // namespace
+
+const std::vector<Option>& options()
+{
+    static const std::vector<Option> table = make_options();
+    return table;
+}
+
+}  // namespace infra::config

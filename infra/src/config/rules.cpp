@@ -1,0 +1,170 @@
+#include "config/rules.hpp"
+
+#include <algorithm>
+#include <array>
+#include <boost/url/parse.hpp>
+#include <boost/url/url_view.hpp>
+#include <charconv>
+#include <cmath>
+#include <fmt/format.h>
+
+namespace infra::config {
+namespace {
+
+constexpr std::size_t topic_chars_max = 249;  // Kafka's own limit
+constexpr std::size_t host_chars_max = 255;
+constexpr std::int64_t port_max = 65535;
+
+bool is_letter_or_digit(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+}
+
+bool consists_of(std::string_view text, std::string_view extra)
+{
+    return std::all_of(text.begin(), text.end(), [extra](char c) {
+        return is_letter_or_digit(c) || extra.find(c) != std::string_view::npos;
+    });
+}
+
+bool is_host(std::string_view text)
+{
+    // `[`, `]`, `:` and `%` belong to IPv6 addresses with their zone.
+    return !text.empty() && text.size() <= host_chars_max && consists_of(text, ".-_:%[]");
+}
+
+bool is_broker(std::string_view text)
+{
+    const auto colon = text.rfind(':');
+    if (colon == std::string_view::npos) return is_host(text);
+    const auto port = parse_integer(text.substr(colon + 1));
+    return is_host(text.substr(0, colon)) && port && *port >= 1 && *port <= port_max;
+}
+
+}  // namespace
+
+std::string lower_case(std::string_view text)
+{
+    std::string lower(text);
+    for (char& c : lower) {
+        if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+    }
+    return lower;
+}
+
+std::string number_text(double value) { return fmt::format("{}", value); }
+
+std::string joined_by_or(const std::vector<std::string>& names)
+{
+    std::string joined;
+    for (std::size_t i = 0; i < names.size(); ++i) {
+        if (i > 0) joined += i + 1 == names.size() ? " or " : ", ";
+        joined += names[i];
+    }
+    return joined;
+}
+
+std::optional<bool> parse_boolean(std::string_view text)
+{
+    static constexpr std::array<std::string_view, 4> yes{"true", "1", "yes", "on"};
+    static constexpr std::array<std::string_view, 4> no{"false", "0", "no", "off"};
+    const std::string lower = lower_case(text);
+    if (std::find(yes.begin(), yes.end(), lower) != yes.end()) return true;
+    if (std::find(no.begin(), no.end(), lower) != no.end()) return false;
+    return std::nullopt;
+}
+
+std::optional<std::int64_t> parse_integer(std::string_view text)
+{
+    std::int64_t value = 0;
+    const char* const end = text.data() + text.size();
+    const auto [stop, error] = std::from_chars(text.data(), end, value);
+    if (error != std::errc{} || stop != end) return std::nullopt;
+    return value;
+}
+
+std::optional<double> parse_number(std::string_view text)
+{
+    double value = 0;
+    const char* const end = text.data() + text.size();
+    const auto [stop, error] = std::from_chars(text.data(), end, value);
+    // from_chars reads "inf" and "nan" too.
+    if (error != std::errc{} || stop != end || !std::isfinite(value)) return std::nullopt;
+    return value;
+}
+
+std::optional<Milliseconds> parse_seconds(std::string_view text)
+{
+    const auto value = parse_number(text);
+    if (!value) return std::nullopt;
+    return Milliseconds(std::llround(*value * 1000));
+}
+
+std::string check_any(std::string&) { return {}; }
+
+std::string check_http_url(std::string& text)
+{
+    const auto url = boost::urls::parse_uri(text);
+    std::string wanted = "must be a URL http://host[:port][/path] or https://...";
+    if (!url) return wanted;
+    const std::string scheme = lower_case(std::string_view(url->scheme().data(), url->scheme().size()));
+    if (scheme != "http" && scheme != "https") return wanted;
+    if (url->host().empty() || url->has_fragment()) return wanted;
+    // Boost.URL admits ports of any length.
+    const auto port = parse_integer(std::string_view(url->port().data(), url->port().size()));
+    if (url->has_port() && !(port && *port >= 1 && *port <= port_max)) return wanted;
+    return {};
+}
+
+std::string check_host(std::string& text)
+{
+    return is_host(text) ? std::string() : "must be an IP address or a host name";
+}
+
+std::string check_brokers(std::string& text)
+{
+    std::string_view rest = text;
+    for (;;) {
+        const auto comma = rest.find(',');
+        std::string_view broker = rest.substr(0, comma);
+        while (broker.starts_with(' ')) broker.remove_prefix(1);
+        while (broker.ends_with(' ')) broker.remove_suffix(1);
+        if (!is_broker(broker)) return "must be host:port[,host:port...]";
+        if (comma == std::string_view::npos) return {};
+        rest.remove_prefix(comma + 1);
+    }
+}
+
+std::string check_topic(std::string& text)
+{
+    const bool reserved = text == "." || text == "..";
+    if (!text.empty() && text.size() <= topic_chars_max && !reserved && consists_of(text, "._-")) return {};
+    return fmt::format("must be 1 to {} of A-Z a-z 0-9 . _ -", topic_chars_max);
+}
+
+Rule sink(SinkConfig& (*field)(Config&))
+{
+    const std::string allowed = "log:, null:, http://... or https://...";
+    return {allowed,
+            [=](Config& config, std::string_view value, std::string_view) -> std::string {
+                std::string url(value);
+                const std::string scheme = lower_case(value.substr(0, value.find(':')));
+                const bool has_scheme = value.find(':') != std::string_view::npos;
+                if (has_scheme && (scheme == "kafka" || scheme == "amqp" || scheme == "amqps")) {
+                    return "the sink " + scheme + ": is not built in this version; use " + allowed;
+                }
+                if (value == "log:") {
+                    field(config) = {SinkKind::log, url};
+                } else if (value == "null:") {
+                    field(config) = {SinkKind::null, url};
+                } else if (check_http_url(url).empty()) {
+                    field(config) = {SinkKind::http, url};
+                } else {
+                    return "must be " + allowed;
+                }
+                return {};
+            },
+            Shown::url};
+}
+
+}  // namespace infra::config

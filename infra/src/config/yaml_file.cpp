@@ -1,0 +1,162 @@
+#include <algorithm>
+#include <fmt/format.h>
+#include <set>
+#include <yaml-cpp/yaml.h>
+
+#include "config/option.hpp"
+#include "config/settings.hpp"
+
+namespace infra::config {
+namespace {
+
+using Path = std::vector<std::string>;
+
+const std::vector<Path>& known_paths()
+{
+    static const std::vector<Path> paths = [] {
+        std::vector<Path> split;
+        for (const auto& option : options()) split.push_back(split_path(option.yaml_path));
+        return split;
+    }();
+    return paths;
+}
+
+bool begins_with(const Path& known, const Path& path)
+{
+    if (path.size() > known.size()) return false;
+    return std::equal(path.begin(), path.end(), known.begin(), [](const auto& segment, const auto& wanted) {
+        return wanted == "*" || wanted == segment;
+    });
+}
+
+bool is_option(const Path& path)
+{
+    return std::any_of(known_paths().begin(), known_paths().end(), [&](const Path& known) {
+        return known.size() == path.size() && begins_with(known, path);
+    });
+}
+
+bool is_group(const Path& path)
+{
+    return std::any_of(known_paths().begin(), known_paths().end(), [&](const Path& known) {
+        return known.size() > path.size() && begins_with(known, path);
+    });
+}
+
+std::vector<std::string> keys_below(const Path& group)
+{
+    std::vector<std::string> keys;
+    for (const Path& known : known_paths()) {
+        if (known.size() > group.size() && begins_with(known, group) && known[group.size()] != "*") {
+            keys.push_back(known[group.size()]);
+        }
+    }
+    return keys;
+}
+
+// Walks the file along the known paths. It never descends below an unknown key, so its depth is that of the
+// table, whatever aliases the file plays with.
+class YamlWalk {
+public:
+    explicit YamlWalk(std::string name) : name_(std::move(name)) {}
+
+    YamlFile run(const YAML::Node& root)
+    {
+        if (root.IsMap()) {
+            visit_map(root, {});
+        } else if (!root.IsNull()) {
+            file_.faults.push_back(name_ + ": the file must be a map of keys");
+        }
+        return std::move(file_);
+    }
+
+private:
+    void visit_map(const YAML::Node& map, const Path& group)
+    {
+        std::set<std::string> seen;
+        for (const auto& item : map) {
+            if (!item.first.IsScalar()) {
+                fault(item.first, "a key must be plain text");
+                continue;
+            }
+            Path path = group;
+            path.push_back(item.first.Scalar());
+            if (!seen.insert(path.back()).second)
+                fault(item.first, "the key " + quoted_path(path) + " is repeated");
+            visit(item.first, item.second, path);
+        }
+    }
+
+    void visit(const YAML::Node& key, const YAML::Node& value, const Path& path)
+    {
+        if (is_option(path)) {
+            visit_option(value, path);
+        } else if (is_group(path) && value.IsMap()) {
+            visit_map(value, path);
+        } else if (is_group(path) && value.IsNull()) {
+            return;
+        } else {
+            unknown(key, path);
+        }
+    }
+
+    void visit_option(const YAML::Node& value, const Path& path)
+    {
+        if (value.IsNull()) return;
+        if (value.IsScalar()) {
+            file_.settings.push_back({path, value.Scalar(), place(value)});
+        } else {
+            fault(value, quoted_path(path) + " must be a single value");
+        }
+    }
+
+    void unknown(const YAML::Node& key, const Path& path)
+    {
+        const auto hint = nearest(path.back(), keys_below(Path(path.begin(), path.end() - 1)));
+        if (hint == path.back() || (hint.empty() && is_group(path))) {
+            fault(key, quoted_path(path) + " must be a map of keys");
+        } else {
+            fault(key,
+                  "unknown key " + quoted_path(path) + (hint.empty() ? "" : "; did you mean " + hint + "?"));
+        }
+    }
+
+    void fault(const YAML::Node& where, const std::string& what)
+    {
+        file_.faults.push_back(place(where) + ": " + what);
+    }
+
+    std::string place(const YAML::Node& node) const
+    {
+        return fmt::format("{}:{}", name_, node.Mark().line + 1);
+    }
+
+    static std::string quoted_path(const Path& path)
+    {
+        return in_quotes(fmt::format("{}", fmt::join(path, ".")));
+    }
+
+    std::string name_;
+    YamlFile file_;
+};
+
+}  // namespace
+
+YamlFile parse_yaml_file(const std::string& text, const std::string& name)
+{
+    try {
+        return YamlWalk(name).run(YAML::Load(text));
+    } catch (const YAML::ParserException& e) {
+        // Only the place: a parser's message may repeat a piece of the file, which may hold a password.
+        YamlFile file;
+        file.faults.push_back(
+            fmt::format("{}:{}:{}: not valid YAML", name, e.mark.line + 1, e.mark.column + 1));
+        return file;
+    } catch (const YAML::Exception&) {
+        YamlFile file;
+        file.faults.push_back(name + ": not valid YAML");
+        return file;
+    }
+}
+
+}  // namespace infra::config

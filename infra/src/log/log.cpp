@@ -1,0 +1,135 @@
+#include "infra/log/log.hpp"
+
+#include <array>
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <spdlog/logger.h>
+#include <spdlog/pattern_formatter.h>
+#include <spdlog/sinks/ostream_sink.h>
+#include <spdlog/sinks/stdout_sinks.h>
+
+#include "infra/log/repeat_limiter.hpp"
+#include "log/line_format.hpp"
+
+namespace infra {
+namespace {
+
+// What a line needs to be written; replaced as a whole by init_logging().
+struct Output {
+    std::shared_ptr<spdlog::logger> logger;
+    std::string name;
+    LogFormat format = LogFormat::json;
+    bool colour = false;
+};
+
+std::shared_ptr<const Output> make_output(const LogOptions& options)
+{
+    std::shared_ptr<spdlog::sinks::sink> sink;
+    if (options.stream != nullptr) {
+        sink = std::make_shared<spdlog::sinks::ostream_sink_mt>(*options.stream);
+    } else {
+        sink = std::make_shared<spdlog::sinks::stderr_sink_mt>();
+    }
+    auto logger = std::make_shared<spdlog::logger>(options.logger, std::move(sink));
+    // Lines arrive complete; the level was checked before a line was built.
+    logger->set_pattern("%v");
+    logger->set_level(spdlog::level::trace);
+    return std::make_shared<Output>(
+        Output{std::move(logger), options.logger, options.format, options.colour});
+}
+
+struct State {
+    std::atomic<LogLevel> level{LogLevel::info};
+    std::mutex mutex;  // guards the rest
+    std::shared_ptr<const Output> output = make_output({});
+    RepeatLimiter limiter;
+};
+
+// Never destroyed: a thread that outlives main() may still log.
+State& state()
+{
+    static State& instance = *new State;
+    return instance;
+}
+
+void write(const Output& output, const log::Line& line)
+{
+    thread_local std::string buffer;
+    buffer.clear();
+    if (output.format == LogFormat::json) {
+        log::append_json(buffer, line);
+    } else {
+        log::append_text(buffer, line, output.colour);
+    }
+    output.logger->log(spdlog::level::critical, spdlog::string_view_t(buffer.data(), buffer.size()));
+}
+
+void write_suppressed(const Output& output, const std::vector<RepeatLimiter::Suppressed>& repeats)
+{
+    for (const auto& repeat : repeats) {
+        write(output,
+              {std::chrono::system_clock::now(), repeat.level, output.name, repeat.event, {}, repeat.count});
+    }
+}
+
+}  // namespace
+
+std::string_view to_string(LogLevel level)
+{
+    static constexpr std::array<std::string_view, 6> names{"trace",   "debug", "info",
+                                                           "warning", "error", "critical"};
+    return names[static_cast<std::size_t>(level)];
+}
+
+void init_logging(const LogOptions& options)
+{
+    flush_logging();
+    auto output = make_output(options);
+    const std::lock_guard lock(state().mutex);
+    state().output = std::move(output);
+    state().limiter = RepeatLimiter();
+    state().level = options.level;
+}
+
+void flush_logging()
+{
+    std::unique_lock lock(state().mutex);
+    const auto output = state().output;
+    const auto repeats = state().limiter.take_all();
+    lock.unlock();
+    write_suppressed(*output, repeats);
+    output->logger->flush();
+}
+
+LogLevel log_level() { return state().level.load(std::memory_order_relaxed); }
+
+void set_log_level(LogLevel level) { state().level.store(level, std::memory_order_relaxed); }
+
+bool log_enabled(LogLevel level) { return level >= log_level(); }
+
+void log_line(LogLevel level, LogEvent event, LogFields fields)
+{
+    if (!log_enabled(level)) return;
+    const auto now = std::chrono::steady_clock::now();
+    std::unique_lock lock(state().mutex);
+    const auto output = state().output;
+    const auto repeats = state().limiter.take_finished(now);
+    const bool admitted = state().limiter.admit(level, event.text(), now);
+    lock.unlock();
+    write_suppressed(*output, repeats);
+    if (admitted) {
+        write(*output, {std::chrono::system_clock::now(), level, output->name, event.text(), fields, 0});
+    }
+}
+
+void log_record(LogLevel level, LogEvent event, LogFields fields)
+{
+    if (!log_enabled(level)) return;
+    std::unique_lock lock(state().mutex);
+    const auto output = state().output;
+    lock.unlock();
+    write(*output, {std::chrono::system_clock::now(), level, output->name, event.text(), fields, 0});
+}
+
+}  // namespace infra

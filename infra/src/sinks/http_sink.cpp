@@ -1,0 +1,220 @@
+#include "infra/sinks/http_sink.hpp"
+
+#include "sinks/http_transfer.hpp"
+
+#include <curl/curl.h>
+
+#include <csignal>
+#include <deque>
+#include <iterator>
+#include <mutex>
+#include <new>
+#include <pthread.h>
+#include <stdexcept>
+#include <thread>
+#include <utility>
+#include <vector>
+
+namespace infra {
+namespace {
+
+using sinks::HttpTransfer;
+using sinks::Job;
+
+struct MultiDelete {
+    void operator()(CURLM* multi) const { curl_multi_cleanup(multi); }
+};
+
+using Multi = std::unique_ptr<CURLM, MultiDelete>;
+
+// libcurl wakes up by itself for its timers and for curl_multi_wakeup(); this is only an upper bound.
+constexpr int idle_wait_ms = 10'000;
+
+void check(CURLMcode code)
+{
+    if (code != CURLM_OK) throw std::runtime_error(curl_multi_strerror(code));
+}
+
+Multi make_multi(std::size_t connections_max)
+{
+    static const CURLcode initialised = curl_global_init(CURL_GLOBAL_DEFAULT);
+    if (initialised != CURLE_OK) throw std::runtime_error(curl_easy_strerror(initialised));
+    Multi multi(curl_multi_init());
+    if (!multi) throw std::bad_alloc();
+    const long connections = static_cast<long>(connections_max);
+    check(curl_multi_setopt(multi.get(), CURLMOPT_MAX_HOST_CONNECTIONS, connections));
+    check(curl_multi_setopt(multi.get(), CURLMOPT_MAXCONNECTS, connections));
+    return multi;
+}
+
+// Signals belong to the main thread; and with CURLOPT_NOSIGNAL libcurl does not hold SIGPIPE back itself.
+void block_signals()
+{
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, nullptr);
+}
+
+void abandon(const app::MessageSink::Done& done)
+{
+    done({.verdict = domain::Verdict::abandoned, .error = "the sink was stopped"});
+}
+
+HttpSinkOptions validated(HttpSinkOptions options)
+{
+    if (options.in_flight_max == 0 || options.timeout.count() <= 0) {
+        throw std::invalid_argument("the HTTP sink needs a timeout and a number of requests in flight");
+    }
+    return options;
+}
+
+}  // namespace
+
+class HttpSink::Loop {
+public:
+    explicit Loop(HttpSinkOptions options)
+        : options_(validated(std::move(options))),
+          multi_(make_multi(options_.in_flight_max)),
+          thread_([this] { run(); })
+    {
+    }
+
+    void submit(Job job)
+    {
+        std::unique_lock lock(mutex_);
+        if (stopping_) {
+            lock.unlock();
+            abandon(job.done);
+            return;
+        }
+        const bool first = submitted_.empty();
+        submitted_.push_back(std::move(job));
+        lock.unlock();
+        // One wake-up for many messages: the loop takes all of them.
+        if (first) curl_multi_wakeup(multi_.get());
+    }
+
+    void stop()
+    {
+        std::call_once(stop_once_, [this] {
+            {
+                const std::lock_guard lock(mutex_);
+                stopping_ = true;
+            }
+            curl_multi_wakeup(multi_.get());
+            thread_.join();
+        });
+    }
+
+private:
+    void run()
+    {
+        block_signals();
+        while (take_submitted()) {
+            start_waiting();
+            int running = 0;
+            check(curl_multi_perform(multi_.get(), &running));
+            finish_ended();
+            const bool can_start = !waiting_.empty() && active_ < options_.in_flight_max;
+            if (!can_start) check(curl_multi_poll(multi_.get(), nullptr, 0, idle_wait_ms, nullptr));
+        }
+        abandon_all();
+    }
+
+    // False when the sink is being stopped.
+    bool take_submitted()
+    {
+        {
+            const std::lock_guard lock(mutex_);
+            taken_.swap(submitted_);
+            if (stopping_) return false;
+        }
+        move_taken();
+        return true;
+    }
+
+    void move_taken()
+    {
+        waiting_.insert(waiting_.end(), std::make_move_iterator(taken_.begin()),
+                        std::make_move_iterator(taken_.end()));
+        taken_.clear();
+    }
+
+    void start_waiting()
+    {
+        while (!waiting_.empty() && active_ < options_.in_flight_max) {
+            HttpTransfer& transfer = idle_transfer();
+            transfer.prepare(std::move(waiting_.front()), options_);
+            waiting_.pop_front();
+            check(curl_multi_add_handle(multi_.get(), transfer.easy()));
+            ++active_;
+        }
+    }
+
+    HttpTransfer& idle_transfer()
+    {
+        if (idle_.empty()) return transfers_.emplace_back(options_);
+        HttpTransfer& transfer = *idle_.back();
+        idle_.pop_back();
+        return transfer;
+    }
+
+    void finish_ended()
+    {
+        int left = 0;
+        while (const CURLMsg* message = curl_multi_info_read(multi_.get(), &left)) {
+            if (message->msg != CURLMSG_DONE) continue;
+            CURL* const easy = message->easy_handle;
+            const CURLcode code = message->data.result;  // removal invalidates the message
+            HttpTransfer& transfer = HttpTransfer::of(easy);
+            domain::DeliveryOutcome outcome = transfer.outcome(code);
+            check(curl_multi_remove_handle(multi_.get(), easy));
+            --active_;
+            const Done done = transfer.release();
+            idle_.push_back(&transfer);
+            done(std::move(outcome));
+        }
+    }
+
+    void abandon_all()
+    {
+        finish_ended();  // what is known must not be called unknown
+        move_taken();
+        for (HttpTransfer& transfer : transfers_) {
+            curl_multi_remove_handle(multi_.get(), transfer.easy());
+            if (const Done done = transfer.release()) abandon(done);
+        }
+        for (const Job& job : waiting_) abandon(job.done);
+        waiting_.clear();
+    }
+
+    const HttpSinkOptions options_;
+    const Multi multi_;
+
+    std::mutex mutex_;
+    std::vector<Job> submitted_;  // guarded by mutex_
+    bool stopping_ = false;       // guarded by mutex_
+    std::once_flag stop_once_;
+
+    // Of the loop's thread alone.
+    std::vector<Job> taken_;
+    std::deque<Job> waiting_;
+    std::deque<HttpTransfer> transfers_;  // at most in_flight_max; their addresses are kept by libcurl
+    std::vector<HttpTransfer*> idle_;
+    std::size_t active_ = 0;
+
+    std::thread thread_;  // last: it uses all of the above
+};
+
+HttpSink::HttpSink(HttpSinkOptions options) : loop_(std::make_unique<Loop>(std::move(options))) {}
+
+HttpSink::~HttpSink() { stop(); }
+
+void HttpSink::send(const domain::OutboxMessage& message, Done done)
+{
+    loop_->submit({message, std::move(done)});
+}
+
+void HttpSink::stop() { loop_->stop(); }
+
+}  // namespace infra

@@ -1,0 +1,166 @@
+#include "sinks/http_transfer.hpp"
+
+#include "domain/http_outcome.hpp"
+#include "domain/ids.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <new>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <utility>
+
+namespace infra::sinks {
+namespace {
+
+// Answers are read only to keep the connection usable; who answers more loses it.
+constexpr std::size_t answer_bytes_max = std::size_t{4} * 1024;
+
+constexpr std::chrono::milliseconds connect_timeout_max{5'000};
+
+template <class Value>
+void set(CURL* easy, CURLoption option, Value value)
+{
+    if (curl_easy_setopt(easy, option, value) != CURLE_OK) {
+        throw std::runtime_error("libcurl does not accept an option of the HTTP sink");
+    }
+}
+
+using Headers = std::unique_ptr<curl_slist, SlistDelete>;
+
+void append(Headers& headers, std::string_view name, std::string_view value)
+{
+    std::string line;
+    line.reserve(name.size() + value.size() + 2);
+    line.append(name).append(": ").append(value);
+    curl_slist* const longer = curl_slist_append(headers.get(), line.c_str());
+    if (longer == nullptr) throw std::bad_alloc();
+    static_cast<void>(headers.release());
+    headers.reset(longer);
+}
+
+// CloudEvents HTTP binding 3.1.3.2: everything but printable ASCII, and also space, quote and percent, is
+// percent-encoded. So no line break of a topic can become a header.
+std::string header_value(std::string_view text)
+{
+    constexpr std::string_view digits = "0123456789ABCDEF";
+    std::string out;
+    out.reserve(text.size());
+    for (const char c : text) {
+        const auto byte = static_cast<unsigned char>(c);
+        if (byte > 0x20 && byte < 0x7F && c != '"' && c != '%') {
+            out += c;
+        } else {
+            out += '%';
+            out += digits[byte >> 4U];
+            out += digits[byte & 0x0FU];
+        }
+    }
+    return out;
+}
+
+std::string unix_seconds_now()
+{
+    const auto now = std::chrono::system_clock::now().time_since_epoch();
+    return std::to_string(std::chrono::duration_cast<std::chrono::seconds>(now).count());
+}
+
+Headers headers_of(const domain::OutboxMessage& message, const std::string& subscription)
+{
+    const std::string id = domain::to_string(message.event_id);
+    Headers headers;
+    append(headers, "Content-Type", "application/json");
+    append(headers, "Expect", "");  // removes it: servers that ignore it would cost a second each
+    append(headers, "ce-specversion", "1.0");
+    append(headers, "ce-id", id);
+    append(headers, "ce-type", header_value(message.topic));
+    append(headers, "ce-source", "/polis/events/" + domain::to_string(domain::family_base(message.event_id)));
+    append(headers, "ce-time", domain::format_time(domain::id_time(message.event_id)));
+    if (!subscription.empty()) append(headers, "ce-subscription", header_value(subscription));
+    append(headers, "webhook-id", "msg_" + id);
+    append(headers, "webhook-timestamp", unix_seconds_now());
+    return headers;
+}
+
+}  // namespace
+
+HttpTransfer::HttpTransfer(const HttpSinkOptions& options) : easy_(curl_easy_init())
+{
+    if (!easy_) throw std::bad_alloc();
+    set_policy();
+    CURL* const easy = easy_.get();
+    set(easy, CURLOPT_URL, options.url.c_str());
+    set(easy, CURLOPT_TIMEOUT_MS, static_cast<long>(options.timeout.count()));
+    set(easy, CURLOPT_CONNECTTIMEOUT_MS,
+        static_cast<long>(std::min(options.timeout, connect_timeout_max).count()));
+    set(easy, CURLOPT_POST, 1L);
+    set(easy, CURLOPT_USERAGENT, "polis");
+    set(easy, CURLOPT_PRIVATE, static_cast<void*>(this));
+    set(easy, CURLOPT_WRITEFUNCTION, &HttpTransfer::discard_body);
+    set(easy, CURLOPT_WRITEDATA, static_cast<void*>(this));
+}
+
+void HttpTransfer::set_policy()
+{
+    CURL* const easy = easy_.get();
+    set(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+    set(easy, CURLOPT_FOLLOWLOCATION, 0L);
+    set(easy, CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_1_1));
+    set(easy, CURLOPT_SSL_VERIFYPEER, 1L);
+    set(easy, CURLOPT_SSL_VERIFYHOST, 2L);
+    // Only documented settings decide where messages go, so http_proxy of the environment does not.
+    set(easy, CURLOPT_PROXY, "");
+    set(easy, CURLOPT_NOSIGNAL, 1L);
+    // Without it a look-up that hangs blocks the whole loop, and stop(), until the resolver gives up.
+    set(easy, CURLOPT_QUICK_EXIT, 1L);
+}
+
+HttpTransfer& HttpTransfer::of(CURL* easy)
+{
+    void* self = nullptr;
+    curl_easy_getinfo(easy, CURLINFO_PRIVATE, &self);
+    return *static_cast<HttpTransfer*>(self);
+}
+
+void HttpTransfer::prepare(Job job, const HttpSinkOptions& options)
+{
+    job_ = std::move(job);
+    body_bytes_ = 0;
+    Headers headers = headers_of(job_.message, options.subscription);
+    set(easy(), CURLOPT_HTTPHEADER, headers.get());
+    headers_ = std::move(headers);  // only now: libcurl held the old list until here
+    set(easy(), CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(job_.message.payload.size()));
+    set(easy(), CURLOPT_POSTFIELDS, job_.message.payload.c_str());
+}
+
+domain::DeliveryOutcome HttpTransfer::outcome(CURLcode code) const
+{
+    // discard_body() ended the transfer: the status had arrived by then.
+    const bool answered = code == CURLE_OK || (code == CURLE_WRITE_ERROR && body_bytes_ > answer_bytes_max);
+    if (!answered) return {.verdict = domain::Verdict::retry, .error = curl_easy_strerror(code)};
+    long status = 0;
+    curl_off_t wait = 0;  // 0 = not asked for; a date is converted, one in the past is negative
+    curl_easy_getinfo(easy(), CURLINFO_RESPONSE_CODE, &status);
+    curl_easy_getinfo(easy(), CURLINFO_RETRY_AFTER, &wait);
+    std::optional<std::chrono::seconds> retry_after;
+    if (wait > 0) retry_after = std::chrono::seconds{wait};
+    return domain::classify_http_status(static_cast<unsigned>(status), retry_after);
+}
+
+app::MessageSink::Done HttpTransfer::release()
+{
+    app::MessageSink::Done done = std::move(job_.done);
+    job_ = {};
+    return done;
+}
+
+std::size_t HttpTransfer::discard_body(char* /*data*/, std::size_t size, std::size_t count, void* self)
+{
+    std::size_t& read = static_cast<HttpTransfer*>(self)->body_bytes_;
+    read += size * count;
+    return read <= answer_bytes_max ? size * count : 0;
+}
+
+}  // namespace infra::sinks

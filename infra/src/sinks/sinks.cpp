@@ -1,0 +1,71 @@
+#include "infra/sinks/sinks.hpp"
+
+#include "domain/ids.hpp"
+#include "infra/sinks/http_sink.hpp"
+
+#include <boost/json/serialize.hpp>
+#include <boost/json/string_view.hpp>
+
+#include <algorithm>
+#include <cstdio>
+#include <stdexcept>
+#include <string>
+#include <utility>
+
+namespace infra {
+namespace {
+
+std::string json_line(const domain::OutboxMessage& message)
+{
+    std::string payload = message.payload.empty() ? "null" : message.payload;
+    // In JSON a bare line break is only white space; in JSON Lines it would be the end of the record.
+    std::replace_if(
+        payload.begin(), payload.end(), [](char c) { return c == '\n' || c == '\r'; }, ' ');
+    std::string line = R"({"topic":)";
+    line += boost::json::serialize(boost::json::string_view(message.topic));
+    line.append(R"(,"event_id":")").append(domain::to_string(message.event_id));
+    line.append(R"(","payload":)").append(payload).append("}\n");
+    return line;
+}
+
+bool write_out(const std::string& line)
+{
+    const bool whole = std::fwrite(line.data(), 1, line.size(), stdout) == line.size();
+    return std::fflush(stdout) == 0 && whole;
+}
+
+}  // namespace
+
+void NullSink::send(const domain::OutboxMessage& /*message*/, Done done) { done({}); }
+
+void LogSink::send(const domain::OutboxMessage& message, Done done)
+{
+    const std::string line = json_line(message);
+    domain::DeliveryOutcome outcome;
+    {
+        const std::lock_guard lock(mutex_);
+        if (!write_out(line)) {
+            outcome = {.verdict = domain::Verdict::retry, .error = "standard output cannot be written"};
+        }
+    }
+    done(std::move(outcome));
+}
+
+std::unique_ptr<app::MessageSink> make_sink(const OutboxConfig& config)
+{
+    switch (config.sink.kind) {
+        case SinkKind::log:
+            return std::make_unique<LogSink>();
+        case SinkKind::null:
+            return std::make_unique<NullSink>();
+        case SinkKind::http:
+            return std::make_unique<HttpSink>(HttpSinkOptions{
+                .url = config.sink.url,
+                .timeout = config.send_timeout,
+                .in_flight_max = config.in_flight_max,
+            });
+    }
+    throw std::logic_error("an unknown kind of sink");
+}
+
+}  // namespace infra
