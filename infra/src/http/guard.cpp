@@ -1,8 +1,8 @@
 #include "http/guard.hpp"
 
-#include <algorithm>
-
 #include "http/names.hpp"
+
+#include <algorithm>
 
 namespace infra::http {
 
@@ -40,7 +40,8 @@ std::optional<Refusal> refuse_framing(unsigned version, const std::vector<Header
 
 bool is_digits(std::string_view text)
 {
-    return !text.empty() && std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
+    return !text.empty() &&
+           std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
 }
 
 }  // namespace
@@ -60,7 +61,6 @@ bool has_ambiguous_lines(std::string_view block)
 
 std::optional<Refusal> refuse_header(const RequestLine& line, const std::vector<Header>& headers)
 {
-    if (line.version != 10 && line.version != 11) return Refusal{505, "Only HTTP/1.0 and HTTP/1.1 are spoken here."};
     if (!line.target.starts_with('/')) return Refusal{400, "The request target must be a path."};
     if (auto refusal = refuse_framing(line.version, headers)) return refusal;
     const Field length = find(headers, "content-length");

@@ -1,13 +1,13 @@
 #pragma once
 
+#include "infra/http/message.hpp"
+
 #include <optional>
 #include <string>
 #include <string_view>
 
-#include "infra/http/message.hpp"
-
-// What the parser lets through and this server refuses, because somebody between the client and us may read it
-// differently.
+// What the parser lets through and this server refuses, because somebody between the client and us may read
+// it differently.
 namespace infra::http {
 
 struct Refusal {
@@ -15,13 +15,14 @@ struct Refusal {
     std::string detail;
 };
 
-// Bytes of a header block, up to its blank line or as far as it has arrived: bare CR or LF, NUL, folded lines.
+// Bytes of a header block, up to its blank line or as far as it has arrived: bare CR or LF, NUL, folded
+// lines.
 bool has_ambiguous_lines(std::string_view block);
 
 struct RequestLine {
     std::string_view method;
     std::string_view target;
-    unsigned version = 11;  // as Beast counts: 10 is HTTP/1.0
+    unsigned version = 11;  // 10 is HTTP/1.0; Beast lets no other one through
 };
 
 std::optional<Refusal> refuse_header(const RequestLine& line, const std::vector<Header>& headers);

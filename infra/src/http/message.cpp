@@ -1,8 +1,8 @@
 #include "infra/http/message.hpp"
 
-#include <boost/json/serialize.hpp>
-
 #include "http/names.hpp"
+
+#include <boost/json/serialize.hpp>
 
 namespace infra::http {
 

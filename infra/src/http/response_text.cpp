@@ -1,8 +1,8 @@
 #include "http/response_text.hpp"
 
-#include <fmt/format.h>
-
 #include "http/names.hpp"
+
+#include <fmt/format.h>
 
 namespace infra::http {
 

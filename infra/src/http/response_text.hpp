@@ -1,9 +1,9 @@
 #pragma once
 
+#include "infra/http/message.hpp"
+
 #include <string>
 #include <string_view>
-
-#include "infra/http/message.hpp"
 
 namespace infra::http {
 

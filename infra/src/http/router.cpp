@@ -1,12 +1,12 @@
 #include "infra/http/router.hpp"
 
+#include "http/target.hpp"
+
 #include <algorithm>
 #include <limits>
 #include <optional>
 #include <stdexcept>
 #include <utility>
-
-#include "http/target.hpp"
 
 namespace infra::http {
 

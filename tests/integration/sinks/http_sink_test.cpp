@@ -1,22 +1,18 @@
 #include "infra/sinks/http_sink.hpp"
 
 #include "domain/ids.hpp"
-#include "infra/sinks/sinks.hpp"
 #include "loopback_server.hpp"
+#include "outcomes.hpp"
 
 #include <doctest/doctest.h>
 
 #include <atomic>
 #include <chrono>
-#include <condition_variable>
-#include <cstdio>
 #include <ctime>
-#include <mutex>
 #include <set>
 #include <stdexcept>
 #include <string>
 #include <thread>
-#include <unistd.h>
 #include <utility>
 #include <vector>
 
@@ -25,6 +21,8 @@ TEST_SUITE("infra/sinks")
     using domain::DeliveryOutcome;
     using domain::Verdict;
     using sink_support::LoopbackServer;
+    using sink_support::message_of;
+    using sink_support::Outcomes;
     using sink_support::reply;
     using sink_support::Reply;
     using sink_support::Request;
@@ -33,47 +31,6 @@ TEST_SUITE("infra/sinks")
 
     constexpr milliseconds patient{20'000};
     constexpr milliseconds hasty{150};
-
-    // Collects what becomes of messages. Outlives the sink that holds its functions.
-    class Outcomes {
-    public:
-        app::MessageSink::Done next()
-        {
-            return [this](DeliveryOutcome outcome) {
-                const std::lock_guard lock(mutex_);
-                outcomes_.push_back(std::move(outcome));
-                changed_.notify_all();
-            };
-        }
-
-        std::vector<DeliveryOutcome> wait(std::size_t count)
-        {
-            std::unique_lock lock(mutex_);
-            REQUIRE(changed_.wait_for(lock, seconds{30}, [&] { return outcomes_.size() >= count; }));
-            return outcomes_;
-        }
-
-        std::size_t count()
-        {
-            const std::lock_guard lock(mutex_);
-            return outcomes_.size();
-        }
-
-    private:
-        std::mutex mutex_;
-        std::condition_variable changed_;
-        std::vector<DeliveryOutcome> outcomes_;
-    };
-
-    domain::OutboxMessage message_of(unsigned ordinal = 3, std::string payload = R"({"a": [1, "é"]})")
-    {
-        const domain::TimePoint time = std::chrono::sys_days{std::chrono::year{2026} / 11 / 21} +
-                                       std::chrono::hours{4} + milliseconds{250};
-        const domain::Uuid base = domain::family_id(domain::id_tick_at(time), 42);
-        return {.event_id = domain::family_member(base, ordinal),
-                .topic = "event.bus",
-                .payload = std::move(payload)};
-    }
 
     infra::HttpSinkOptions options_of(const std::string& url, milliseconds timeout = patient,
                                       std::size_t in_flight = 8)
@@ -355,63 +312,5 @@ TEST_SUITE("infra/sinks")
         CHECK_THROWS_AS(infra::HttpSink(options_of("http://127.0.0.1/", milliseconds{0})),
                         std::invalid_argument);
         CHECK_THROWS_AS(infra::HttpSink(options_of("http://127.0.0.1/", patient, 0)), std::invalid_argument);
-    }
-
-    // What `action` writes to standard output.
-    template <class Action>
-    std::string standard_output_of(Action action)
-    {
-        std::FILE* const file = std::tmpfile();
-        REQUIRE(file != nullptr);
-        std::fflush(stdout);
-        const int saved = ::dup(STDOUT_FILENO);
-        ::dup2(::fileno(file), STDOUT_FILENO);
-        action();
-        ::dup2(saved, STDOUT_FILENO);
-        ::close(saved);
-        std::string text(4096, '\0');
-        std::rewind(file);
-        text.resize(std::fread(text.data(), 1, text.size(), file));
-        std::fclose(file);
-        return text;
-    }
-
-    TEST_CASE("the log: sink writes one line of JSON for each message, whatever its payload")
-    {
-        Outcomes outcomes;
-        infra::LogSink sink;
-        domain::OutboxMessage quoted = message_of(3, "{\"a\":\n \"b\\n\"}");
-        quoted.topic = "event.\"x\"";
-        const std::string text = standard_output_of([&] {
-            sink.send(quoted, outcomes.next());
-            sink.send(message_of(4, ""), outcomes.next());
-        });
-        const auto id = [](unsigned ordinal) { return domain::to_string(message_of(ordinal).event_id); };
-        CHECK(text == R"({"topic":"event.\"x\"","event_id":")" + id(3) + R"(","payload":{"a":  "b\n"}})" +
-                          "\n" + R"({"topic":"event.bus","event_id":")" + id(4) + R"(","payload":null})" +
-                          "\n");
-        for (const DeliveryOutcome& outcome : outcomes.wait(2)) CHECK(outcome.verdict == Verdict::delivered);
-    }
-
-    TEST_CASE("the sink of the configuration")
-    {
-        LoopbackServer server([](const Request&) { return reply(410); });
-        infra::OutboxConfig config;
-        config.send_timeout = patient;
-        config.in_flight_max = 1;
-        const auto verdict_of = [&](infra::SinkKind kind, const std::string& url) {
-            config.sink = {.kind = kind, .url = url};
-            Outcomes outcomes;
-            const auto sink = infra::make_sink(config);
-            sink->send(message_of(), outcomes.next());
-            const Verdict verdict = outcomes.wait(1).front().verdict;
-            sink->stop();
-            return verdict;
-        };
-        CHECK(verdict_of(infra::SinkKind::null, "null:") == Verdict::delivered);
-        Verdict logged = Verdict::retry;
-        standard_output_of([&] { logged = verdict_of(infra::SinkKind::log, "log:"); });
-        CHECK(logged == Verdict::delivered);
-        CHECK(verdict_of(infra::SinkKind::http, server.url()) == Verdict::gone);
     }
 }

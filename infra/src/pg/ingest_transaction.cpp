@@ -1,0 +1,218 @@
+#include "pg/ingest_transaction.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+#include <random>
+
+#include "pg/binary.hpp"
+
+namespace infra::pg {
+namespace {
+
+constexpr auto fence_sql = "SELECT outbox_fence()";
+constexpr auto newest_event_sql = "SELECT id FROM events ORDER BY id DESC LIMIT 1";
+constexpr auto request_keys_sql =
+    "SELECT k.digest, k.event_id, e.derived_count, e.suppressed, e.validation_errors "
+    "FROM request_keys k JOIN events e ON e.id = k.event_id WHERE k.digest = ANY($1::uuid[])";
+constexpr auto derived_keys_sql = "SELECT digest, event_id FROM derived_keys WHERE digest = ANY($1::uuid[])";
+
+// A key may still be there although its event's partition is gone; then the new event takes it over.
+constexpr auto insert_sql = R"(
+WITH request AS (
+    INSERT INTO request_keys (digest, event_id) SELECT * FROM unnest($1::uuid[], $2::uuid[])
+    ON CONFLICT (digest) DO UPDATE SET event_id = EXCLUDED.event_id),
+derived AS (
+    INSERT INTO derived_keys (digest, event_id) SELECT * FROM unnest($3::uuid[], $4::uuid[])
+    ON CONFLICT (digest) DO UPDATE SET event_id = EXCLUDED.event_id),
+event AS (
+    INSERT INTO events (id, occurred_at, derived_count, service, payload, patch, deduplication_key, validation_errors, suppressed)
+    SELECT id, occurred_at, derived_count, service, payload, patch, key, errors, suppressed::uuid[]
+    FROM unnest($5::uuid[], $6::timestamptz[], $7::int2[], $8::text[], $9::jsonb[], $10::jsonb[], $11::text[], $12::jsonb[], $13::text[])
+         t(id, occurred_at, derived_count, service, payload, patch, key, errors, suppressed))
+INSERT INTO outbox (seq, lane, key_hash, event_id, topic, payload)
+SELECT nextval('outbox_seq'), lane, key_hash, event_id, topic, payload
+FROM unnest($14::int2[], $15::int8[], $16::uuid[], $17::text[], $18::jsonb[]) t(lane, key_hash, event_id, topic, payload))";
+
+std::uint64_t random_bits()
+{
+    thread_local std::mt19937_64 generator = [] {
+        std::random_device device;
+        std::seed_seq seed{device(), device(), device(), device()};
+        return std::mt19937_64(seed);
+    }();
+    return generator();
+}
+
+domain::TimePoint system_now()
+{
+    return std::chrono::floor<std::chrono::microseconds>(std::chrono::system_clock::now());
+}
+
+domain::Uuid uuid_field(const PGresult* result, int row, int column)
+{
+    return domain::parse_uuid(PQgetvalue(result, row, column)).value();
+}
+
+std::string text_field(const PGresult* result, int row, int column)
+{
+    return PQgetisnull(result, row, column) != 0 ? std::string() : PQgetvalue(result, row, column);
+}
+
+Param uuid_keys(BinaryArray& array, std::span<const domain::PreparedEvent* const> batch, bool derived)
+{
+    for (const auto* event : batch) {
+        if (!derived && !event->request_key.empty()) array.add(event->request_digest);
+        if (!derived) continue;
+        for (const auto& d : event->derived) {
+            if (d.dedupe_window.count() > 0) array.add(d.digest);
+        }
+    }
+    return array.param();
+}
+
+void add_json_or_null(BinaryArray& array, std::string_view text)
+{
+    if (text.empty()) {
+        array.add_null();
+    } else {
+        array.add_json(text);
+    }
+}
+
+void add_text_or_null(BinaryArray& array, std::string_view text)
+{
+    if (text.empty()) {
+        array.add_null();
+    } else {
+        array.add_text(text);
+    }
+}
+
+}  // namespace
+
+IngestTransaction::IngestTransaction(const std::string& database_url)
+    : session_(connect(database_url, {"polis-api writer", std::chrono::seconds(30)}))
+{
+    pipeline_.emplace(native(*session_));
+    pipeline_->prepare("begin", "BEGIN");
+    pipeline_->prepare("commit", "COMMIT");
+    pipeline_->prepare("rollback", "ROLLBACK");
+    pipeline_->prepare("fence", fence_sql);
+    pipeline_->prepare("newest", newest_event_sql);
+    pipeline_->prepare("request_keys", request_keys_sql);
+    pipeline_->prepare("derived_keys", derived_keys_sql);
+    pipeline_->prepare("insert", insert_sql);
+    pipeline_->prepare("notify", "SELECT pg_notify('polis_outbox', '')");
+    pipeline_->prepare("partitions", "SELECT ensure_event_partitions(3), ensure_outbox_partitions()");
+    pipeline_->sync();
+}
+
+void IngestTransaction::rollback()
+{
+    pipeline_->send("rollback", {});
+    pipeline_->sync();
+}
+
+void IngestTransaction::make_partitions()
+{
+    pipeline_->send("partitions", {});
+    pipeline_->sync();
+}
+
+domain::KnownKeys IngestTransaction::read_keys(const PGresult* requests, const PGresult* derived) const
+{
+    domain::KnownKeys known;
+    for (int row = 0; row < PQntuples(requests); ++row) {
+        const auto suppressed = parse_uuid_array(text_field(requests, row, 3));
+        known.requests.emplace(
+            uuid_field(requests, row, 0),
+            domain::first_answer(uuid_field(requests, row, 1),
+                                 static_cast<unsigned>(std::strtoul(PQgetvalue(requests, row, 2), nullptr, 10)), suppressed,
+                                 text_field(requests, row, 4)));
+    }
+    for (int row = 0; row < PQntuples(derived); ++row) {
+        known.derived.emplace(uuid_field(derived, row, 0), uuid_field(derived, row, 1));
+    }
+    return known;
+}
+
+domain::IngestPlan IngestTransaction::plan(std::span<const domain::PreparedEvent* const> batch)
+{
+    BinaryArray request_digests(BinaryArray::Element::uuid);
+    BinaryArray derived_digests(BinaryArray::Element::uuid);
+    const Param requests = uuid_keys(request_digests, batch, false);
+    const Param derived = uuid_keys(derived_digests, batch, true);
+    pipeline_->send("begin", {});
+    // Every statement after the fence has a snapshot of its own, so it sees all that earlier holders committed.
+    pipeline_->send("fence", {});
+    pipeline_->send("newest", {});
+    pipeline_->send("request_keys", {&requests, 1});
+    pipeline_->send("derived_keys", {&derived, 1});
+    const auto results = pipeline_->sync();
+    std::optional<domain::Uuid> newest;
+    if (PQntuples(results[2].get()) > 0) newest = uuid_field(results[2].get(), 0, 0);
+    domain::FamilyIds ids(system_now(), newest, random_bits);
+    return domain::plan_ingest(batch, read_keys(results[3].get(), results[4].get()), ids);
+}
+
+void IngestTransaction::send_rows(const domain::IngestPlan& plan)
+{
+    using Element = BinaryArray::Element;
+    BinaryArray request_digest(Element::uuid), request_event(Element::uuid);
+    BinaryArray derived_digest(Element::uuid), derived_event(Element::uuid);
+    for (const auto& key : plan.request_keys) request_digest.add(key.digest), request_event.add(key.event_id);
+    for (const auto& key : plan.derived_keys) derived_digest.add(key.digest), derived_event.add(key.event_id);
+
+    BinaryArray id(Element::uuid), occurred_at(Element::timestamptz), derived_count(Element::int2), service(Element::text);
+    BinaryArray payload(Element::jsonb), patch(Element::jsonb), key(Element::text), errors(Element::jsonb);
+    BinaryArray suppressed(Element::text);
+    for (const auto& event : plan.events) {
+        id.add(event.id);
+        event.occurred_at ? occurred_at.add_time(*event.occurred_at) : occurred_at.add_null();
+        derived_count.add(static_cast<std::int16_t>(event.derived_count));
+        service.add_text(event.service);
+        payload.add_json(event.payload);
+        add_json_or_null(patch, event.patch);
+        add_text_or_null(key, event.key);
+        add_json_or_null(errors, event.validation_errors);
+        event.suppressed.empty() ? suppressed.add_null() : suppressed.add_text(uuid_array_text(event.suppressed));
+    }
+
+    BinaryArray lane(Element::int2), key_hash(Element::int8), event_id(Element::uuid), topic(Element::text);
+    BinaryArray message(Element::jsonb);
+    for (const auto& row : plan.outbox) {
+        lane.add(row.lane);
+        key_hash.add(row.key_hash);
+        event_id.add(row.event_id);
+        topic.add_text(row.topic);
+        message.add_json(row.payload);
+    }
+
+    const Param params[] = {request_digest.param(), request_event.param(), derived_digest.param(), derived_event.param(),
+                            id.param(),             occurred_at.param(),   derived_count.param(),  service.param(),
+                            payload.param(),        patch.param(),         key.param(),            errors.param(),
+                            suppressed.param(),     lane.param(),          key_hash.param(),       event_id.param(),
+                            topic.param(),          message.param()};
+    pipeline_->send("insert", params);
+}
+
+std::vector<domain::IngestAnswer> IngestTransaction::run(std::span<const domain::PreparedEvent* const> batch, End end,
+                                                         bool notify)
+{
+    committing_ = false;
+    auto plan = this->plan(batch);
+    if (!plan.events.empty()) send_rows(plan);
+    if (notify && !plan.outbox.empty()) pipeline_->send("notify", {});
+    committing_ = end == End::commit;
+    pipeline_->send(end == End::commit ? "commit" : "rollback", {});
+    const auto results = pipeline_->sync();
+    committing_ = false;
+    // The server answers COMMIT with ROLLBACK where the transaction had failed, and libpq calls that a success.
+    if (end == End::commit && std::strcmp(PQcmdStatus(results.back().get()), "COMMIT") != 0) {
+        throw SqlError("25P02", "the transaction was rolled back");
+    }
+    return std::move(plan.answers);
+}
+
+}  // namespace infra::pg

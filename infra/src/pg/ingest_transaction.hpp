@@ -1,0 +1,41 @@
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "domain/ingest.hpp"
+#include "pg/connection.hpp"
+
+namespace infra::pg {
+
+// Stores batches of prepared events, each in one transaction of two round trips: the fence with the lookup of
+// keys, then the rows with the commit. One connection, one thread.
+class IngestTransaction {
+public:
+    enum class End { commit, rollback };
+
+    // Connects and prepares. Throws SqlError.
+    explicit IngestTransaction(const std::string& database_url);
+
+    // Throws SqlError. `committing()` tells whether a connection that was lost may have committed.
+    std::vector<domain::IngestAnswer> run(std::span<const domain::PreparedEvent* const> batch, End end, bool notify);
+    bool committing() const { return committing_; }
+
+    // Brings the connection back out of a failed transaction.
+    void rollback();
+    void make_partitions();
+
+private:
+    domain::IngestPlan plan(std::span<const domain::PreparedEvent* const> batch);
+    domain::KnownKeys read_keys(const PGresult* requests, const PGresult* derived) const;
+    void send_rows(const domain::IngestPlan& plan);
+
+    std::unique_ptr<soci::session> session_;
+    std::optional<Pipeline> pipeline_;
+    bool committing_ = false;
+};
+
+}  // namespace infra::pg

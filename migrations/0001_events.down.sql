@@ -1,0 +1,9 @@
+DROP FUNCTION ensure_event_partitions(integer);
+DROP TABLE quarantine;
+DROP TABLE derived_keys;
+DROP TABLE request_keys;
+DROP VIEW event_details;
+DROP TABLE events;
+DROP FUNCTION family_base(uuid);
+DROP FUNCTION uuid7_floor(timestamptz);
+DROP FUNCTION uuid7_time(uuid);

@@ -1,0 +1,10 @@
+DROP FUNCTION add_subscription(text, text[]);
+DROP VIEW outbox_messages;
+DROP TABLE outbox_workers, dead_letters, outbox_retries, lane_progress, lane_cursors;
+DROP FUNCTION topic_matches(text, text[]);
+DROP TABLE subscriptions;
+DROP FUNCTION ensure_outbox_partitions();
+DROP TABLE outbox;
+DROP FUNCTION outbox_take_fence();
+DROP FUNCTION outbox_fence();
+DROP SEQUENCE outbox_seq;
