@@ -178,7 +178,7 @@ Result<Element> read_element(std::string_view text, std::size_t offset)
     json::error_code ec;
     std::size_t used = parser.write_some(true, text.data(), text.size(), ec);
     if (ec == json::error::incomplete || (!ec && !parser.done())) parser.write_some(false, nullptr, 0, ec);
-    if (ec) return Fault{syntax_fault(ec, offset + used)};
+    if (ec) return {boost::system::in_place_error, Fault{syntax_fault(ec, offset + used)}};
     // A number at the very end of the input is only finished by its end.
     while (used > 0 && is_blank(text[used - 1])) --used;
     const std::string_view own = text.substr(0, used);

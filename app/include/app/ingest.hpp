@@ -1,0 +1,60 @@
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "domain/ingest.hpp"
+#include "domain/json.hpp"
+#include "domain/result.hpp"
+#include "domain/service_registry.hpp"
+
+namespace app {
+
+constexpr std::size_t batch_items_max = 1000;
+constexpr std::size_t request_key_bytes_max = 512;
+
+struct IngestPolicy {
+    bool reject_unknown_services = false;
+    std::function<bool(std::string_view service)> strict = [](std::string_view) { return false; };
+    std::function<std::chrono::milliseconds(std::string_view rule)> dedupe_window = [](std::string_view) {
+        return std::chrono::milliseconds{300'000};
+    };
+    bool publish_base_events = false;
+};
+
+// What comes with an event beside its payload.
+struct Envelope {
+    std::string request_key;  // empty = none
+    std::optional<domain::TimePoint> occurred_at = {};
+};
+
+// The pure first half of ingest: from text to a prepared event. Constant after construction, so every io thread
+// may use it.
+class PrepareEvent {
+public:
+    PrepareEvent(const domain::ServiceRegistry& registry, IngestPolicy policy);
+
+    bool knows(std::string_view service) const;
+
+    // A fault with fields is a strict service's refusal of a payload that lenient mode would store.
+    domain::Result<domain::PreparedEvent> prepare(std::string_view service, const domain::JsonDocument& document,
+                                                  Envelope envelope) const;
+
+private:
+    domain::PreparedDerived prepare_derived(domain::DerivedEvent event) const;
+
+    const domain::ServiceRegistry& registry_;
+    IngestPolicy policy_;
+};
+
+// [{"field":...,"message":...}]
+std::string field_errors_json(const std::vector<domain::FieldError>& errors);
+
+// The answer of one ingested event, the same for its first and every repeated request.
+std::string answer_json(const domain::IngestAnswer& answer, bool show_replayed = false);
+
+}  // namespace app

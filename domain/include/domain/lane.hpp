@@ -1,0 +1,110 @@
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "domain/outbox.hpp"
+#include "domain/retry_policy.hpp"
+
+namespace domain {
+
+// A message that failed, or that waits behind a failed one of its key (attempts 0).
+struct ShelfEntry {
+    std::int64_t seq = 0;
+    std::int64_t key_hash = 0;
+    std::uint32_t attempts = 0;
+    TimePoint next_at{};
+    std::string last_error = {};
+};
+
+// What a lane wants written in one statement: the cursor and everything that did not simply succeed.
+struct Settlement {
+    std::int64_t acked_seq = 0;
+    bool cursor_moved = false;
+    std::vector<ShelfEntry> shelved;        // new or changed entries of the shelf
+    std::vector<std::int64_t> delivered;    // entries of the shelf that succeeded
+    std::vector<ShelfEntry> dead;           // become dead letters
+    bool destination_gone = false;          // 410: disable the subscription
+
+    bool empty() const { return !cursor_moved && shelved.empty() && delivered.empty() && dead.empty() && !destination_gone; }
+    bool exceptional() const { return !shelved.empty() || !delivered.empty() || !dead.empty() || destination_gone; }
+};
+
+struct LaneLimits {
+    std::size_t window_rows_max = 500;  // read ahead of the cursor
+    std::size_t shelf_rows_max = 1000;  // waiting entries; above it the lane reads no further
+};
+
+// Delivery of one lane of one subscription, as decisions without I/O: which message may go out now, what its
+// outcome means, and how far the cursor may move. Order per key holds through retries: while a message of a key is
+// in flight or on the shelf, later ones of that key wait, and no others. Owned by one thread.
+class Lane {
+public:
+    using Draw = std::function<double()>;  // random number in [0, 1)
+
+    // `finished` are rows beyond the cursor that reached their end by way of the shelf: they are not sent again.
+    Lane(std::int16_t lane, std::int64_t acked_seq, std::vector<ShelfEntry> shelf, std::set<std::int64_t> finished,
+         RetryPolicy policy, LaneLimits limits, Draw draw);
+
+    std::int16_t lane() const { return lane_; }
+    std::int64_t acked_seq() const { return acked_seq_; }
+    std::int64_t read_after() const { return read_after_; }
+    // How many rows may be read now; 0 = none.
+    std::size_t room() const;
+
+    // Rows that follow read_after(), in order.
+    void offer(std::vector<OutboxMessage> messages);
+
+    // The next message of the log that may be sent now. The pointer is good until its outcome is settled.
+    const OutboxMessage* take();
+    bool has_ready() const { return !ready_.empty(); }
+
+    // Entries of the shelf that are due: the head of each key. Their messages are read again and sent one by one.
+    std::vector<std::int64_t> take_due(TimePoint now);
+    std::optional<TimePoint> next_due() const;
+
+    void settle(std::int64_t seq, const DeliveryOutcome& outcome, TimePoint now);
+
+    std::size_t in_flight() const { return in_flight_.size(); }
+    std::size_t waiting() const { return shelf_.size(); }
+
+    // What is to be written since the last call. The cursor counts as moved once this is called.
+    Settlement take_settlement();
+
+private:
+    struct Key {
+        std::deque<std::int64_t> shelved;  // waiting entries of the shelf, in order
+        std::deque<std::int64_t> queued;   // rows of the window behind one that is in flight
+        bool busy = false;                 // one of them is in flight
+    };
+
+    void shelve(ShelfEntry entry);
+    void release(std::int64_t key_hash);
+    void finish_row(std::int64_t seq);
+    void fail(ShelfEntry entry, const DeliveryOutcome& outcome, TimePoint now, bool was_shelved);
+    void drop_from_shelf(std::int64_t seq, std::int64_t key_hash);
+
+    std::int16_t lane_;
+    std::int64_t acked_seq_;
+    std::int64_t read_after_;
+    std::int64_t written_seq_;
+    RetryPolicy policy_;
+    LaneLimits limits_;
+    Draw draw_;
+    std::map<std::int64_t, OutboxMessage> window_;  // rows beyond the cursor that are not at an end
+    std::deque<std::int64_t> ready_;
+    std::set<std::int64_t> in_flight_;
+    std::map<std::int64_t, ShelfEntry> shelf_;
+    std::set<std::int64_t> finished_;
+    std::unordered_map<std::int64_t, Key> keys_;  // only keys with something in flight, queued or shelved
+    Settlement pending_;
+};
+
+}  // namespace domain

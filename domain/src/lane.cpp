@@ -1,0 +1,176 @@
+#include "domain/lane.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace domain {
+
+Lane::Lane(std::int16_t lane, std::int64_t acked_seq, std::vector<ShelfEntry> shelf, std::set<std::int64_t> finished,
+           RetryPolicy policy, LaneLimits limits, Draw draw)
+    : lane_(lane),
+      acked_seq_(acked_seq),
+      read_after_(acked_seq),
+      written_seq_(acked_seq),
+      policy_(policy),
+      limits_(limits),
+      draw_(std::move(draw)),
+      finished_(std::move(finished))
+{
+    for (auto& entry : shelf) {
+        keys_[entry.key_hash].shelved.push_back(entry.seq);
+        shelf_.emplace(entry.seq, std::move(entry));
+    }
+}
+
+std::size_t Lane::room() const
+{
+    if (shelf_.size() >= limits_.shelf_rows_max || window_.size() >= limits_.window_rows_max) return 0;
+    return limits_.window_rows_max - window_.size();
+}
+
+void Lane::offer(std::vector<OutboxMessage> messages)
+{
+    for (auto& message : messages) {
+        const auto seq = message.seq;
+        read_after_ = seq;
+        if (finished_.erase(seq) > 0 || shelf_.contains(seq)) continue;
+        auto& key = keys_[message.key_hash];
+        if (!key.shelved.empty()) {
+            shelve({seq, message.key_hash, 0, TimePoint{}, {}});
+            continue;
+        }
+        if (key.busy) {
+            key.queued.push_back(seq);
+        } else {
+            key.busy = true;
+            ready_.push_back(seq);
+        }
+        window_.emplace_hint(window_.end(), seq, std::move(message));
+    }
+    if (window_.empty()) acked_seq_ = read_after_;
+}
+
+const OutboxMessage* Lane::take()
+{
+    if (ready_.empty()) return nullptr;
+    const auto seq = ready_.front();
+    ready_.pop_front();
+    in_flight_.insert(seq);
+    return &window_.at(seq);
+}
+
+std::vector<std::int64_t> Lane::take_due(TimePoint now)
+{
+    std::vector<std::int64_t> due;
+    for (auto& [hash, key] : keys_) {
+        if (key.busy || key.shelved.empty()) continue;
+        const auto head = key.shelved.front();
+        if (shelf_.at(head).next_at > now) continue;
+        key.busy = true;
+        in_flight_.insert(head);
+        due.push_back(head);
+    }
+    std::sort(due.begin(), due.end());
+    return due;
+}
+
+std::optional<TimePoint> Lane::next_due() const
+{
+    std::optional<TimePoint> earliest;
+    for (const auto& [hash, key] : keys_) {
+        if (key.busy || key.shelved.empty()) continue;
+        const auto at = shelf_.at(key.shelved.front()).next_at;
+        if (!earliest || at < *earliest) earliest = at;
+    }
+    return earliest;
+}
+
+void Lane::settle(std::int64_t seq, const DeliveryOutcome& outcome, TimePoint now)
+{
+    if (in_flight_.erase(seq) == 0) return;
+    const auto shelved = shelf_.find(seq);
+    const bool was_shelved = shelved != shelf_.end();
+    const std::int64_t key_hash = was_shelved ? shelved->second.key_hash : window_.at(seq).key_hash;
+    keys_.at(key_hash).busy = false;
+    if (outcome.verdict == Verdict::abandoned) return;  // the lane is being given up; nothing is known, nothing charged
+    if (outcome.verdict == Verdict::delivered) {
+        if (was_shelved) {
+            pending_.delivered.push_back(seq);
+            drop_from_shelf(seq, key_hash);
+        }
+    } else {
+        fail(was_shelved ? shelved->second : ShelfEntry{seq, key_hash, 0, {}, {}}, outcome, now, was_shelved);
+    }
+    if (!was_shelved) finish_row(seq);
+    release(key_hash);
+}
+
+void Lane::fail(ShelfEntry entry, const DeliveryOutcome& outcome, TimePoint now, bool was_shelved)
+{
+    ++entry.attempts;
+    entry.last_error = outcome.error;
+    if (outcome.verdict == Verdict::gone) pending_.destination_gone = true;
+    if (outcome.verdict != Verdict::retry || entry.attempts >= policy_.attempts_max) {
+        if (was_shelved) drop_from_shelf(entry.seq, entry.key_hash);
+        pending_.dead.push_back(std::move(entry));
+        return;
+    }
+    entry.next_at = now + retry_wait(policy_, entry.attempts, draw_(), outcome.retry_after);
+    if (was_shelved) {
+        pending_.shelved.push_back(entry);
+        shelf_.at(entry.seq) = std::move(entry);
+    } else {
+        shelve(std::move(entry));
+    }
+}
+
+void Lane::shelve(ShelfEntry entry)
+{
+    keys_[entry.key_hash].shelved.push_back(entry.seq);
+    pending_.shelved.push_back(entry);
+    shelf_.emplace(entry.seq, std::move(entry));
+}
+
+void Lane::drop_from_shelf(std::int64_t seq, std::int64_t key_hash)
+{
+    shelf_.erase(seq);
+    auto& shelved = keys_.at(key_hash).shelved;
+    shelved.erase(std::find(shelved.begin(), shelved.end(), seq));
+}
+
+// What waited behind a message of its key goes on, or follows it to the shelf.
+void Lane::release(std::int64_t key_hash)
+{
+    const auto at = keys_.find(key_hash);
+    auto& key = at->second;
+    if (!key.shelved.empty()) {
+        for (const auto seq : std::exchange(key.queued, {})) {
+            shelve({seq, key_hash, 0, TimePoint{}, {}});
+            finish_row(seq);
+        }
+    } else if (!key.queued.empty()) {
+        key.busy = true;
+        ready_.push_back(key.queued.front());
+        key.queued.pop_front();
+    } else {
+        keys_.erase(at);
+    }
+}
+
+// The row is delivered, on the shelf or dead: the cursor may pass it once all before it are, too.
+void Lane::finish_row(std::int64_t seq)
+{
+    window_.erase(seq);
+    acked_seq_ = window_.empty() ? read_after_ : window_.begin()->first - 1;
+}
+
+Settlement Lane::take_settlement()
+{
+    Settlement settlement = std::exchange(pending_, {});
+    settlement.acked_seq = acked_seq_;
+    settlement.cursor_moved = acked_seq_ > written_seq_;
+    written_seq_ = acked_seq_;
+    return settlement;
+}
+
+}  // namespace domain
