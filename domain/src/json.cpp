@@ -228,6 +228,23 @@ Result<std::vector<Result<JsonDocument>>> parse_json_array(std::string_view text
     return items;
 }
 
+std::optional<std::string_view> json_member_text(std::string_view object, std::string_view name)
+{
+    std::optional<std::string_view> found;
+    std::size_t at = skip_blanks(object, skip_blanks(object, 0) + 1);
+    while (at < object.size() && object[at] != '}') {
+        const auto key = read_element(object.substr(at), at);
+        if (!key || !key->document || !key->document->value.is_string()) return std::nullopt;
+        at = skip_blanks(object, skip_blanks(object, at + key->bytes) + 1);  // past the colon
+        const auto value = read_element(object.substr(at), at);
+        if (!value) return std::nullopt;
+        if (std::string_view(key->document->value.get_string()) == name) found = object.substr(at, value->bytes);
+        at = skip_blanks(object, at + value->bytes);
+        if (at < object.size() && object[at] == ',') at = skip_blanks(object, at + 1);
+    }
+    return found;
+}
+
 bool looks_like_json_array(std::string_view text)
 {
     const std::size_t at = skip_blanks(text, 0);

@@ -94,10 +94,10 @@ class BatchTest(SharedApiTest):
     def test_a_batch_is_one_transaction(self):
         results = self.post("parks", [{"i": index} for index in range(20)]).json()["results"]
         identities = ",".join(f"'{result['stored_event_id']}'" for result in results)
-        self.assertEqual(
-            self.database.value(f"select count(distinct created_at) > 0 from events where id in ({identities})"),
-            True,
+        transactions = self.database.value(
+            f"select count(distinct xmin::text) from events where id in ({identities})"
         )
+        self.assertEqual(transactions, 1)
         self.assertEqual(self.database.count("events", f"id in ({identities})"), 20)
 
     def test_the_key_of_an_item_is_the_request_key_and_its_place(self):

@@ -394,10 +394,10 @@ class DemoTest(EndToEndTest):
         url = f"http://127.0.0.1:{api.port}"
         first = self.demo("--limit", "2000", "--database-url", self.database.url, url)
         self.assertEqual(first.returncode, 0, first)
-        self.assertEqual(self.database.count("events", "source_event_id is null"), 2000)
+        self.assertEqual(self.database.count("event_details", "source_event_id is null"), 2000)
         second = self.demo("--limit", "2000", url)
         self.assertEqual(second.returncode, 0, second)
-        self.assertEqual(self.database.count("events", "source_event_id is null"), 2000)
+        self.assertEqual(self.database.count("event_details", "source_event_id is null"), 2000)
 
     def test_nobody_listens(self):
         result = self.demo("http://127.0.0.1:1")

@@ -38,7 +38,10 @@ class Client:
             self.connection.connect()
             self.connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
-            self.connection.request(method, path, body=body, headers=headers or {})
+            try:
+                self.connection.request(method, path, body=body, headers=headers or {})
+            except (BrokenPipeError, ConnectionResetError):
+                pass  # a server may refuse and close before it has read everything: its answer is what counts
             answer = self.connection.getresponse()
             response = Response(answer.status, answer.getheaders(), answer.read())
         except (OSError, http.client.HTTPException):

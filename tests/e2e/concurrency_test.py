@@ -60,7 +60,7 @@ class ConcurrencyTest(EndToEndTest):
             self.assertEqual(len(bodies[0]["derived_events"]), 2)
             replayed = [answer for answer in answers if answer.header("idempotent-replayed") == "true"]
             self.assertEqual(len(replayed), clients - 1)
-        self.assertEqual(self.database.count("events", "source_event_id is null"), 5)
+        self.assertEqual(self.database.count("event_details", "source_event_id is null"), 5)
         self.assertEqual(self.database.count("events"), 15)
         self.assertEqual(self.database.count("outbox_messages"), 10)
 
@@ -84,8 +84,8 @@ class ConcurrencyTest(EndToEndTest):
             self.assertEqual(len({body["stored_event_id"] for body in bodies}), clients)
             self.assertEqual(len({tuple(body["derived_events"]) for body in bodies}), 1, bodies)
             self.assertEqual(len([body for body in bodies if "suppressed" not in body]), 1)
-        self.assertEqual(self.database.count("events", "source_event_id is null"), 5 * clients)
-        self.assertEqual(self.database.count("events", "source_event_id is not null"), 10)
+        self.assertEqual(self.database.count("event_details", "source_event_id is null"), 5 * clients)
+        self.assertEqual(self.database.count("event_details", "source_event_id is not null"), 10)
         self.assertEqual(self.database.count("outbox_messages"), 10)
 
     def test_one_window_one_process(self):
@@ -120,7 +120,7 @@ class ConcurrencyTest(EndToEndTest):
         )
         for answers in results:
             self.assertEqual(answers, results[0])
-        self.assertEqual(self.database.count("events", "source_event_id is null"), len(keys))
+        self.assertEqual(self.database.count("event_details", "source_event_id is null"), len(keys))
         self.assertEqual(self.database.count("events"), 2 * len(keys))
 
     def test_equal_batches_over_two_processes(self):
@@ -152,7 +152,7 @@ class ConcurrencyTest(EndToEndTest):
         )
         for answers in results:
             self.assertEqual(answers, results[0])
-        self.assertEqual(self.database.count("events", "source_event_id is null"), 50)
+        self.assertEqual(self.database.count("event_details", "source_event_id is null"), 50)
         self.assertEqual(self.database.count("outbox_messages"), 50)
 
     def test_one_key_twice_in_one_batch(self):

@@ -179,7 +179,7 @@ class CrashTest(EndToEndTest):
 
     def read_back(self):
         rows = self.database.rows(
-            "select id, service, payload, normalized_payload, deduplication_key, source_event_id from events"
+            "select id, service, payload, normalized_payload, deduplication_key, source_event_id from event_details"
         )
         self.events_by_id = {row["id"]: row for row in rows}
         self.families = collections.defaultdict(list)

@@ -133,7 +133,7 @@ class RuleTest(EndToEndTest):
             self.assertLessEqual(event_keys, stored.keys())
 
         messages = self.database.messages(
-            f"event_id in (select id from events where source_event_id = '{base['id']}')"
+            f"event_id in (select id from event_details where source_event_id = '{base['id']}')"
         )
         self.assertEqual(
             sorted((row["topic"], json.dumps(row["payload"], sort_keys=True)) for row in messages),

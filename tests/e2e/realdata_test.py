@@ -98,7 +98,7 @@ class RealDataTest(EndToEndTest):
 
     def check_stored(self):
         stored = self.database.rows(
-            "select service, payload, normalized_payload, deduplication_key, source_event_id is null as base from events"
+            "select service, payload, normalized_payload, deduplication_key, source_event_id is null as base from event_details"
         )
         found = collections.Counter((row["service"], canonical(row["payload"])) for row in stored if row["base"])
         self.assertEqual(

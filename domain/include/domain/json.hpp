@@ -3,6 +3,7 @@
 #include <boost/json/storage_ptr.hpp>
 #include <boost/json/value.hpp>
 #include <cstddef>
+#include <optional>
 #include <string_view>
 #include <vector>
 
@@ -28,6 +29,9 @@ Result<JsonDocument> parse_json(std::string_view text, boost::json::storage_ptr 
 // The elements of a JSON array, each as its own document or its own fault. Fails as a whole where the text is no
 // array, is malformed, or has more than `items_max` elements.
 Result<std::vector<Result<JsonDocument>>> parse_json_array(std::string_view text, std::size_t items_max);
+
+// The exact text of the last member of that name in an object, whose text must be valid JSON.
+std::optional<std::string_view> json_member_text(std::string_view object, std::string_view name);
 
 // True when the first byte that is not blank opens an array.
 bool looks_like_json_array(std::string_view text);

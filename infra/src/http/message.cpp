@@ -3,6 +3,8 @@
 #include "http/names.hpp"
 
 #include <boost/json/serialize.hpp>
+#include <boost/url/encode.hpp>
+#include <boost/url/rfc/unreserved_chars.hpp>
 
 namespace infra::http {
 
@@ -36,6 +38,11 @@ Response problem(unsigned status, std::string_view detail)
     response.body += boost::json::serialize(text);
     response.body += '}';
     return response;
+}
+
+std::string percent_encoded(std::string_view text)
+{
+    return boost::urls::encode({text.data(), text.size()}, boost::urls::unreserved_chars);
 }
 
 }  // namespace infra::http

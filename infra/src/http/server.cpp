@@ -131,21 +131,20 @@ private:
     void accepted(Loop& loop, const error_code& ec, Socket socket)
     {
         if (closing_) return;
-        if (ec == net::error::connection_aborted || (!ec && !admit(loop, std::move(socket)))) {
+        if (!ec) admit(loop, std::move(socket));
+        if (!ec || ec == net::error::connection_aborted) {
             accept_next();
-        } else if (ec) {
-            log_warning("http: cannot accept", {{"error_code", ec.value()}});
-            pause_.expires_after(accept_pause);
-            pause_.async_wait([this](const error_code&) { accept_next(); });
-        } else {
-            accept_next();
+            return;
         }
+        log_warning("http: cannot accept", {{"error_code", ec.value()}});
+        pause_.expires_after(accept_pause);
+        pause_.async_wait([this](const error_code&) { accept_next(); });
     }
 
-    // False when the server is full: the socket is closed with its last owner.
-    bool admit(Loop& loop, Socket socket)
+    // A full server takes the connection and closes it, so that the client does not wait in the backlog.
+    void admit(Loop& loop, Socket socket)
     {
-        if (shared_.connections >= shared_.options.connections_max) return false;
+        if (shared_.connections >= shared_.options.connections_max) return;
         ++shared_.connections;
         auto adopt = [&loop, connection = std::move(socket)]() mutable { loop.adopt(std::move(connection)); };
         if (&loop == loops_.front().get()) {
@@ -153,7 +152,6 @@ private:
         } else {
             net::post(loop.context(), std::move(adopt));
         }
-        return true;
     }
 
     Shared shared_;

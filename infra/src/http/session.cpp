@@ -19,12 +19,12 @@ using boost::system::error_code;
 
 namespace {
 
-constexpr std::size_t header_read_bytes = 4 * 1024;
-constexpr std::size_t body_read_bytes = 64 * 1024;
+constexpr std::size_t header_read_bytes = 4096;
+constexpr std::size_t body_read_bytes = 65'536;
 constexpr std::size_t buffered_bytes_max =
-    256 * 1024;  // for chunk extensions and trailers, which Beast collects
-constexpr std::size_t out_bytes_kept = 64 * 1024;
-constexpr std::size_t linger_bytes_max = 64 * 1024;
+    262'144;  // for chunk extensions and trailers, which Beast collects
+constexpr std::size_t out_bytes_kept = 65'536;
+constexpr std::size_t linger_bytes_max = 65'536;
 constexpr std::chrono::seconds linger_time{1};
 constexpr std::string_view blank_line = "\r\n\r\n";
 
@@ -175,7 +175,7 @@ Awaitable<Session::Received> Session::receive_header()
     std::optional<Refusal> refusal;
     for (;;) {
         const auto size = complete_header(refusal);
-        if (refusal) co_return refuse(refusal->status, std::move(refusal->detail));
+        if (refusal) co_return refuse(refusal->status, refusal->detail);
         if (size) co_return take_header();
         const bool more = co_await fill(header_read_bytes);
         if (!more) co_return Received::closed;

@@ -101,7 +101,7 @@ TEST_SUITE("infra/sinks")
         LoopbackServer server([](const Request&) { return reply(200); });
         Outcomes outcomes;
         infra::HttpSink sink(options_of(server.url(), patient, 1));
-        const std::size_t sizes[] = {0, 1, 1024, 2 * 1024 * 1024, 3};
+        const std::size_t sizes[] = {0, 1, 1024, std::size_t{2} * 1024 * 1024, 3};
         for (const std::size_t size : sizes)
             sink.send(message_of(1, std::string(size, 'x')), outcomes.next());
         for (const DeliveryOutcome& outcome : outcomes.wait(5)) CHECK(outcome.verdict == Verdict::delivered);
@@ -285,6 +285,7 @@ TEST_SUITE("infra/sinks")
         {
             infra::HttpSink sink(options_of(server.url()));
             std::vector<std::thread> senders;
+            senders.reserve(threads);
             for (int t = 0; t < threads; ++t) {
                 senders.emplace_back([&] {
                     for (int i = 0; i < each; ++i)

@@ -45,4 +45,7 @@ using Handler = std::function<void(Request&&, Reply)>;
 // RFC 9457 body whose `detail` also serves clients that read only {"detail": ...}.
 Response problem(unsigned status, std::string_view detail);
 
+// For a query parameter's name or value.
+std::string percent_encoded(std::string_view text);
+
 }  // namespace infra::http

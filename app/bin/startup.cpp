@@ -1,0 +1,34 @@
+#include "startup.hpp"
+
+#include <iostream>
+
+#include "infra/cli.hpp"
+#include "infra/log/log.hpp"
+#include "infra/pg/migrator.hpp"
+
+namespace polis {
+
+int guarded(const std::string& logger, const infra::Config& config, const std::function<int()>& program)
+{
+    infra::init_logging({config.log.level, config.log.format, logger, config.log.colour});
+    int code = infra::exit_failed;
+    try {
+        code = program();
+    } catch (const std::exception& error) {
+        infra::log_critical("cannot go on", {{"reason", error.what()}, {"database", config.database.redacted_url()}});
+    }
+    infra::flush_logging();
+    return code;
+}
+
+std::optional<int> check_schema(const infra::Config& config, bool migrate)
+{
+    infra::pg::Migrator migrator(config.database.url);
+    if (migrate) migrator.up();
+    const auto state = migrator.check();
+    for (const auto& fault : state.faults) std::cerr << fault << '\n';
+    if (state.faults.empty()) return std::nullopt;
+    return infra::exit_failed;
+}
+
+}  // namespace polis

@@ -1,0 +1,18 @@
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+
+#include "infra/config/config.hpp"
+
+namespace polis {
+
+// Sets logging up, runs the program and turns what it could not handle into one line and exit code 1.
+int guarded(const std::string& logger, const infra::Config& config, const std::function<int()>& program);
+
+// Empty when the schema is exactly this program's, after migrating it if that was asked for; else what main()
+// returns, with every fault and the command that mends it on standard error.
+std::optional<int> check_schema(const infra::Config& config, bool migrate);
+
+}  // namespace polis

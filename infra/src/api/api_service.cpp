@@ -1,0 +1,251 @@
+#include "infra/api/api_service.hpp"
+
+#include <atomic>
+#include <condition_variable>
+#include <mutex>
+#include <thread>
+
+#include "api/events_handler.hpp"
+#include "api/ingest_handler.hpp"
+#include "infra/http/server.hpp"
+#include "infra/log/log.hpp"
+#include "infra/metrics.hpp"
+#include "infra/pg/event_writer.hpp"
+#include "pg/connection.hpp"
+#include "pg/query_pool.hpp"
+#include "web/assets.hpp"
+
+namespace infra {
+namespace {
+
+constexpr auto maintenance_interval = std::chrono::minutes(10);
+
+app::IngestPolicy policy_of(const Config& config)
+{
+    app::IngestPolicy policy;
+    policy.reject_unknown_services = config.ingest.unknown_services == UnknownServices::reject;
+    policy.strict = [ingest = config.ingest](std::string_view service) {
+        return ingest.validation_of(service) == Validation::strict;
+    };
+    policy.dedupe_window = [rules = config.rules](std::string_view rule) { return rules.dedupe_window_of(rule); };
+    policy.publish_base_events = config.ingest.publish_base_events;
+    return policy;
+}
+
+http::ServerOptions server_options(const Config& config)
+{
+    http::ServerOptions options;
+    options.host = config.http.host;
+    options.port = config.http.port;
+    options.threads = config.http.threads;
+    options.connections_max = config.http.connections_max;
+    options.body_bytes_max = config.ingest.body_bytes_max;
+    options.read_timeout = config.http.read_timeout;
+    options.idle_timeout = config.http.idle_timeout;
+    options.write_timeout = config.http.write_timeout;
+    return options;
+}
+
+pg::EventWriterOptions writer_options(const Config& config)
+{
+    return {config.database.url, config.ingest.batch_rows_max, config.ingest.queue_rows_max, config.ingest.queue_bytes_max};
+}
+
+std::string_view mode_name(EventHubMode mode)
+{
+    switch (mode) {
+        case EventHubMode::http: return "http";
+        case EventHubMode::kafka: return "kafka";
+        case EventHubMode::amqp: return "amqp";
+    }
+    return "";
+}
+
+http::Response json_text(std::string body)
+{
+    http::Response response;
+    response.body = std::move(body);
+    return response;
+}
+
+http::Response asset_response(const web::Asset& asset, const http::Request& request)
+{
+    http::Response response;
+    response.content_type = asset.content_type;
+    response.headers = {{"ETag", std::string(asset.etag)},
+                        {"Cache-Control", "no-cache"},
+                        {"X-Content-Type-Options", "nosniff"},
+                        {"Content-Security-Policy", std::string(web::content_security_policy(asset.path))}};
+    if (request.header("If-None-Match") == asset.etag) {
+        response.status = 304;
+    } else {
+        response.body = asset.body;
+    }
+    return response;
+}
+
+void serve_asset(const http::Request& request, const http::Reply& reply)
+{
+    const auto* asset = web::find_asset(request.path);
+    reply(asset == nullptr ? http::problem(404, "Not Found") : asset_response(*asset, request));
+}
+
+http::Response not_ready(std::string_view reason)
+{
+    auto response = json_text(R"({"status":"not ready","reasons":[")" + std::string(reason) + R"("]})");
+    response.status = 503;
+    return response;
+}
+
+}  // namespace
+
+class ApiService::Impl {
+public:
+    Impl(const Config& config, const domain::ServiceRegistry& registry)
+        : mode_(mode_name(config.event_hub.mode)),
+          prepare_(registry, policy_of(config)),
+          pool_(config.database.pool_size, config.database.url, "polis-api"),
+          writer_(writer_options(config),
+                  [this](const pg::CommittedBatch& batch) { metrics_.ingest_batch(batch.events, batch.duration); }),
+          ingest_(prepare_, registry, writer_, pool_, metrics_)
+    {
+        add_routes();
+        server_.emplace(server_options(config), router_,
+                        [this](std::string_view method, std::string_view route, unsigned status,
+                               std::chrono::nanoseconds duration) { metrics_.http_request(method, route, status, duration); });
+    }
+
+    ~Impl() { stop(std::chrono::seconds(0)); }
+
+    void start()
+    {
+        maintenance_ = std::thread([this] { maintain(); });
+        server_->start();
+    }
+
+    void stop(std::chrono::milliseconds limit)
+    {
+        {
+            const std::lock_guard lock(mutex_);
+            if (std::exchange(stopping_, true)) return;
+        }
+        wake_.notify_all();
+        if (maintenance_.joinable()) maintenance_.join();
+        server_->drain(limit);
+        writer_.stop();
+        pool_.stop();
+    }
+
+    std::uint16_t port() const { return server_->port(); }
+    const http::Router& router() const { return router_; }
+
+private:
+    void add_routes()
+    {
+        router_.add("POST", "/ingest/{service}",
+                    [this](http::Request&& request, http::Reply reply) { ingest_(std::move(request), std::move(reply)); });
+        router_.add("GET", "/events", [this](http::Request&& request, http::Reply reply) {
+            api::list_events(pool_, request, std::move(reply));
+        });
+        router_.add("GET", "/events/{id}", [this](http::Request&& request, http::Reply reply) {
+            api::show_event(pool_, request, std::move(reply));
+        });
+        router_.add("GET", "/health",
+                    [](http::Request&&, const http::Reply& reply) { reply(json_text(R"({"status":"ok"})")); });
+        router_.add("GET", "/healthz",
+                    [](http::Request&&, const http::Reply& reply) { reply(json_text(R"({"status":"ok"})")); });
+        router_.add("GET", "/api/health", [this](http::Request&&, const http::Reply& reply) {
+            reply(json_text(R"({"status":"healthy","event_hub_mode":")" + std::string(mode_) + R"("})"));
+        });
+        router_.add("GET", "/readyz", [this](http::Request&&, http::Reply reply) { ready(std::move(reply)); });
+        router_.add("GET", "/metrics", [this](http::Request&&, http::Reply reply) { metrics(std::move(reply)); });
+        for (const char* path : {"/openapi.json", "/docs", "/redoc", "/favicon.ico", "/docs/assets/{*}"}) {
+            router_.add("GET", path, [](http::Request&& request, const http::Reply& reply) { serve_asset(request, reply); });
+        }
+    }
+
+    bool is_stopping()
+    {
+        const std::lock_guard lock(mutex_);
+        return stopping_;
+    }
+
+    void ready(http::Reply reply)
+    {
+        if (is_stopping()) return reply(not_ready("stopping"));
+        pool_.submit(
+            [reply](soci::session& session) {
+                int tables = 0;
+                session << "SELECT (to_regclass('events') IS NOT NULL AND to_regclass('outbox') IS NOT NULL)::int",
+                    soci::into(tables);
+                reply(tables == 1 ? json_text(R"({"status":"ready"})") : not_ready("schema missing; run polis-migrate up"));
+            },
+            [reply] { reply(not_ready("database not reachable")); });
+    }
+
+    void metrics(http::Reply reply)
+    {
+        const auto show = [this, reply] {
+            auto response = json_text(metrics_.text());
+            response.content_type = "text/plain; version=0.0.4; charset=utf-8";
+            reply(std::move(response));
+        };
+        pool_.submit(
+            [this, show](soci::session& session) {
+                long long depth = 0;
+                double oldest = 0;
+                // Bounded: a backlog beyond this is told as this.
+                session << "SELECT count(*), coalesce(extract(epoch FROM now() - min(created_at)), 0)::float8 FROM "
+                           "(SELECT uuid7_time(o.event_id) AS created_at FROM lane_cursors c CROSS JOIN LATERAL "
+                           "(SELECT event_id FROM outbox o WHERE o.lane = c.lane AND o.seq > c.acked_seq "
+                           "ORDER BY o.seq LIMIT 10000) o UNION ALL "
+                           "SELECT uuid7_time(o.event_id) FROM outbox_retries r JOIN outbox o USING (lane, seq) "
+                           "JOIN lane_cursors c USING (subscription_id, lane) "
+                           "WHERE r.delivered_at IS NULL AND r.seq <= c.acked_seq) unsent",
+                    soci::into(depth), soci::into(oldest);
+                metrics_.outbox(static_cast<std::size_t>(depth), oldest);
+                show();
+            },
+            show);
+    }
+
+    // Partitions are made ahead of time, so that ingest never waits for one.
+    void maintain()
+    {
+        std::unique_lock lock(mutex_);
+        while (!stopping_) {
+            lock.unlock();
+            pool_.submit([](soci::session& session) { session << "SELECT ensure_event_partitions(3), ensure_outbox_partitions()"; },
+                         [] { log_warning("partitions not checked"); });
+            lock.lock();
+            wake_.wait_for(lock, maintenance_interval, [this] { return stopping_; });
+        }
+    }
+
+    const std::string_view mode_;
+    Metrics metrics_;
+    app::PrepareEvent prepare_;
+    pg::QueryPool pool_;
+    pg::EventWriter writer_;
+    api::IngestHandler ingest_;
+    http::Router router_;
+    std::mutex mutex_;
+    std::condition_variable wake_;
+    bool stopping_ = false;
+    std::thread maintenance_;
+    std::optional<http::Server> server_;
+};
+
+ApiService::ApiService(const Config& config, const domain::ServiceRegistry& registry)
+    : impl_(std::make_unique<Impl>(config, registry))
+{
+}
+
+ApiService::~ApiService() = default;
+
+void ApiService::start() { impl_->start(); }
+std::uint16_t ApiService::port() const { return impl_->port(); }
+const http::Router& ApiService::router() const { return impl_->router(); }
+void ApiService::stop(std::chrono::milliseconds limit) { impl_->stop(limit); }
+
+}  // namespace infra

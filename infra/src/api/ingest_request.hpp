@@ -1,0 +1,27 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "app/ingest.hpp"
+#include "infra/http/message.hpp"
+
+namespace infra::api {
+
+// One event of a request: its document inside of the request's body, or why there is none.
+struct IngestItem {
+    domain::Result<domain::JsonDocument> document;
+    app::Envelope envelope = {};
+};
+
+struct IngestItems {
+    std::vector<IngestItem> items;
+    bool batch = false;
+};
+
+// Takes a body apart by its content type: one object, a JSON array, NDJSON, or CloudEvents in binary, structured
+// or batch mode. The documents point into request.body.
+domain::Result<IngestItems> read_ingest_request(const http::Request& request);
+
+}  // namespace infra::api
