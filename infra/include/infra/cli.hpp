@@ -25,7 +25,7 @@ struct CliFlag {
 struct CliCommand {
     std::string name;
     std::string help;
-    std::string argument;  // name of the one argument it requires, empty = none
+    std::string argument = {};  // name of the one argument it requires, empty = none
     bool needs_config = true;
 };
 
