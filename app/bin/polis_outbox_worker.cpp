@@ -1,0 +1,124 @@
+#include <csignal>
+#include <optional>
+#include <random>
+#include <thread>
+
+#include "app/deliver_outbox.hpp"
+#include "infra/cli.hpp"
+#include "infra/http/server.hpp"
+#include "infra/log/log.hpp"
+#include "infra/metrics.hpp"
+#include "infra/pg/outbox_store.hpp"
+#include "infra/signals.hpp"
+#include "infra/sinks/sinks.hpp"
+#include "startup.hpp"
+#include "version.hpp"
+
+namespace {
+
+infra::CliSpec spec()
+{
+    return {.binary = infra::Binary::worker,
+            .program = "polis-outbox-worker",
+            .description = "Delivers the messages of the outbox, with retries, in order per key. Run as many as you like.",
+            .version = polis::version,
+            .flags = {{"--drain", "deliver until nothing is due, then leave"},
+                      {"--migrate", "bring the schema up to date first"}}};
+}
+
+std::string_view name_of(domain::Verdict verdict)
+{
+    switch (verdict) {
+        case domain::Verdict::delivered: return "delivered";
+        case domain::Verdict::retry: return "retry";
+        case domain::Verdict::rejected: return "rejected";
+        case domain::Verdict::gone: return "gone";
+        case domain::Verdict::abandoned: return "abandoned";
+    }
+    return "";
+}
+
+app::DeliveryOptions options_of(const infra::Config& config, bool drain)
+{
+    app::DeliveryOptions options;
+    options.retry = {config.outbox.attempts_max, config.outbox.retry_base, config.outbox.retry_max};
+    options.limits.window_rows_max = config.outbox.batch_rows_max;
+    options.in_flight_max = config.outbox.in_flight_max;
+    options.poll_interval = config.outbox.poll_interval;
+    options.drain_timeout = config.drain_timeout;
+    options.until_empty = drain;
+    return options;
+}
+
+double random_fraction()
+{
+    static std::mt19937_64 generator{std::random_device{}()};
+    return std::uniform_real_distribution<double>(0.0, 1.0)(generator);
+}
+
+infra::http::Response text_response(unsigned status, std::string body, std::string type = "application/json")
+{
+    infra::http::Response response;
+    response.status = status;
+    response.body = std::move(body);
+    response.content_type = std::move(type);
+    return response;
+}
+
+void add_admin_routes(infra::http::Router& router, const infra::Metrics& metrics, const app::DeliverOutbox& delivery)
+{
+    router.add("GET", "/metrics", [&metrics](infra::http::Request&&, const infra::http::Reply& reply) {
+        reply(text_response(200, metrics.text(), "text/plain; version=0.0.4; charset=utf-8"));
+    });
+    router.add("GET", "/healthz", [](infra::http::Request&&, const infra::http::Reply& reply) {
+        reply(text_response(200, R"({"status":"ok"})"));
+    });
+    router.add("GET", "/readyz", [&delivery](infra::http::Request&&, const infra::http::Reply& reply) {
+        reply(delivery.healthy() ? text_response(200, R"({"status":"ready"})")
+                                 : text_response(503, R"({"status":"not ready","reasons":["database not reachable"]})"));
+    });
+}
+
+int run(const infra::Config& config, bool drain, bool migrate)
+{
+    if (const auto code = polis::check_schema(config, migrate)) return *code;
+    infra::Metrics metrics;
+    const auto store = infra::pg::make_outbox_store(config.database.url, "default");
+    const auto sink = infra::make_sink(config.outbox);
+    app::DeliverOutbox delivery(
+        *store, *sink, options_of(config, drain), random_fraction,
+        [&metrics](domain::Verdict verdict) { metrics.delivery(name_of(verdict)); },
+        [](std::string_view reason) { infra::log_error("delivery interrupted", {{"reason", reason}}); });
+    infra::http::Router router;
+    add_admin_routes(router, metrics, delivery);
+    std::optional<infra::http::Server> admin;
+    if (!config.admin.disabled && !drain) {
+        infra::http::ServerOptions options;
+        options.host = config.http.host;
+        options.port = config.admin.port;
+        admin.emplace(options, router, [](auto, auto, auto, auto) {});
+        admin->start();
+        infra::log_info("listening", {{"host", options.host}, {"port", admin->port()}, {"version", polis::version}});
+    }
+    const infra::pg::OutboxListener listener(config.database.url, [&delivery] { delivery.wake(); });
+    std::thread signals([&delivery] {
+        infra::wait_for_stop_signal();
+        infra::log_info("stopping");
+        delivery.stop();
+    });
+    delivery.run();
+    pthread_kill(signals.native_handle(), SIGTERM);  // when it was the drain that ended
+    signals.join();
+    infra::log_info("stopped");
+    return infra::exit_fine;
+}
+
+}  // namespace
+
+int main(int argc, char** argv)
+{
+    infra::block_stop_signals();
+    const auto line = infra::read_command_line(spec(), argc, argv);
+    if (line.exit_code) return *line.exit_code;
+    return polis::guarded("outbox-worker", line.config, [&] { return run(line.config, line.has("--drain"), line.has("--migrate")); });
+}

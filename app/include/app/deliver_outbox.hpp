@@ -1,0 +1,97 @@
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <functional>
+#include <map>
+#include <mutex>
+#include <string_view>
+#include <vector>
+
+#include "app/ports/message_sink.hpp"
+#include "app/ports/outbox_store.hpp"
+#include "domain/lane.hpp"
+
+namespace app {
+
+struct DeliveryOptions {
+    domain::RetryPolicy retry;
+    domain::LaneLimits limits;
+    std::size_t in_flight_max = 64;
+    std::chrono::milliseconds poll_interval{1000};
+    std::chrono::milliseconds drain_timeout{10'000};
+    bool until_empty = false;  // leave once nothing is due
+};
+
+// The worker's loop for one subscription: leases lanes, reads ahead, hands messages to the sink, writes what became
+// of them. One thread runs it; wake() and stop() may be called from any.
+class DeliverOutbox {
+public:
+    using Random = std::function<double()>;                         // [0, 1)
+    using Observer = std::function<void(domain::Verdict verdict)>;  // each outcome, on the running thread
+    using Fault = std::function<void(std::string_view reason)>;     // the store failed; tried again with a pause
+
+    DeliverOutbox(OutboxStore& store, MessageSink& sink, DeliveryOptions options, Random random, Observer observer, Fault fault);
+
+    // Returns after stop(), or when nothing is due with until_empty. What is in flight is waited for, then the lanes
+    // are handed back; tries that did not end in time are charged to nobody.
+    void run();
+    void wake();
+    void stop();
+    bool healthy() const { return healthy_; }
+
+private:
+    using Clock = std::chrono::steady_clock;
+
+    struct Owned {
+        domain::Lane lane;
+        std::int64_t epoch;
+        bool surplus = false;
+    };
+    struct Completion {
+        std::int16_t lane;
+        std::int64_t epoch;
+        std::int64_t seq;
+        domain::DeliveryOutcome outcome;
+    };
+
+    bool cycle();
+    void renew_leases();
+    void drop(std::int16_t lane);
+    void give_back();
+    bool settle_completions();
+    void write_settlements();
+    void send_due();
+    bool read_ahead();
+    void pump();
+    void send(Owned& owned, const domain::OutboxMessage& message);
+    void finish();
+    bool nothing_due() const;
+    Clock::time_point next_moment() const;
+    void pause_until(Clock::time_point moment);
+
+    OutboxStore& store_;
+    MessageSink& sink_;
+    const DeliveryOptions options_;
+    const Random random_;
+    const Observer observer_;
+    const Fault fault_;
+
+    std::map<std::int16_t, Owned> owned_;
+    std::size_t outstanding_ = 0;
+    bool disabled_ = false;
+    bool found_nothing_ = false;
+    Clock::time_point renew_at_{};
+    Clock::time_point read_at_{};
+    Clock::time_point active_at_{};
+
+    std::mutex mutex_;
+    std::condition_variable wake_;
+    std::vector<Completion> completions_;
+    bool woken_ = false;
+    std::atomic<bool> stopping_ = false;
+    std::atomic<bool> healthy_ = false;
+};
+
+}  // namespace app

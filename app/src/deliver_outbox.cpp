@@ -1,0 +1,263 @@
+#include "app/deliver_outbox.hpp"
+
+#include <algorithm>
+#include <exception>
+#include <utility>
+
+namespace app {
+namespace {
+
+using namespace std::chrono_literals;
+
+// A lease is 10 s (pg/outbox_store.cpp): four renewals fit in.
+constexpr auto renew_interval = 2500ms;
+// After activity the log is polled quickly for longer than the writer withholds notifications (10 ms), so a message
+// that came without one is not left until the idle poll.
+constexpr auto quick_poll_interval = 4ms;
+constexpr auto quick_poll_period = 40ms;
+constexpr auto fault_pause = 500ms;
+
+domain::TimePoint system_now()
+{
+    return std::chrono::floor<std::chrono::microseconds>(std::chrono::system_clock::now());
+}
+
+}  // namespace
+
+DeliverOutbox::DeliverOutbox(OutboxStore& store, MessageSink& sink, DeliveryOptions options, Random random, Observer observer,
+                             Fault fault)
+    : store_(store),
+      sink_(sink),
+      options_(options),
+      random_(std::move(random)),
+      observer_(std::move(observer)),
+      fault_(std::move(fault))
+{
+}
+
+void DeliverOutbox::run()
+{
+    while (!stopping_) {
+        try {
+            const bool busy = cycle();
+            healthy_ = true;
+            if (options_.until_empty && nothing_due()) break;
+            if (!busy) pause_until(next_moment());
+        } catch (const std::exception& error) {
+            // What was decided and not written is decided anew from what is stored: at least once, never lost.
+            healthy_ = false;
+            fault_(error.what());
+            owned_.clear();
+            renew_at_ = {};
+            pause_until(Clock::now() + fault_pause);
+        }
+    }
+    finish();
+}
+
+bool DeliverOutbox::cycle()
+{
+    bool busy = settle_completions();
+    write_settlements();
+    if (Clock::now() >= renew_at_) renew_leases();
+    give_back();
+    if (disabled_) return false;
+    send_due();
+    busy = read_ahead() || busy;
+    pump();
+    return busy;
+}
+
+void DeliverOutbox::renew_leases()
+{
+    renew_at_ = Clock::now() + renew_interval;
+    auto lease = store_.renew();
+    disabled_ = lease.disabled;
+    std::vector<std::int16_t> lost;
+    for (const auto& [lane, owned] : owned_) {
+        if (std::find(lease.kept.begin(), lease.kept.end(), lane) == lease.kept.end()) lost.push_back(lane);
+    }
+    for (const auto lane : lost) drop(lane);
+    for (auto& [lane, owned] : owned_) {
+        owned.surplus = std::find(lease.surplus.begin(), lease.surplus.end(), lane) != lease.surplus.end();
+    }
+    for (auto& lane : lease.acquired) {
+        owned_.insert_or_assign(lane.lane, Owned{domain::Lane(lane.lane, lane.acked_seq, std::move(lane.shelf),
+                                                              std::move(lane.finished), options_.retry, options_.limits, random_),
+                                                 lane.epoch});
+    }
+    if (!lease.acquired.empty()) read_at_ = {};
+}
+
+void DeliverOutbox::drop(std::int16_t lane) { owned_.erase(lane); }
+
+void DeliverOutbox::give_back()
+{
+    std::vector<std::int16_t> ready;
+    for (const auto& [lane, owned] : owned_) {
+        if (owned.surplus && owned.lane.in_flight() == 0) ready.push_back(lane);
+    }
+    if (ready.empty()) return;
+    store_.release(ready);
+    for (const auto lane : ready) drop(lane);
+}
+
+bool DeliverOutbox::settle_completions()
+{
+    std::vector<Completion> completions;
+    {
+        const std::lock_guard lock(mutex_);
+        completions.swap(completions_);
+    }
+    const auto now = system_now();
+    for (const auto& done : completions) {
+        --outstanding_;
+        observer_(done.outcome.verdict);
+        const auto at = owned_.find(done.lane);
+        if (at != owned_.end() && at->second.epoch == done.epoch) at->second.lane.settle(done.seq, done.outcome, now);
+    }
+    return !completions.empty();
+}
+
+void DeliverOutbox::write_settlements()
+{
+    std::vector<LaneSettlement> settlements;
+    for (auto& [lane, owned] : owned_) {
+        auto settlement = owned.lane.take_settlement();
+        if (!settlement.empty()) settlements.push_back({lane, owned.epoch, std::move(settlement)});
+    }
+    if (settlements.empty()) return;
+    for (const auto lane : store_.settle(settlements)) drop(lane);
+    for (const auto& written : settlements) disabled_ = disabled_ || written.settlement.destination_gone;
+}
+
+void DeliverOutbox::send_due()
+{
+    const auto now = system_now();
+    for (auto& [lane, owned] : owned_) {
+        if (owned.surplus) continue;
+        const auto due = owned.lane.take_due(now);
+        if (due.empty()) continue;
+        for (const auto& message : store_.fetch(lane, due)) send(owned, message);
+    }
+}
+
+bool DeliverOutbox::read_ahead()
+{
+    if (Clock::now() < read_at_) return false;
+    std::vector<LaneRead> reads;
+    for (const auto& [lane, owned] : owned_) {
+        const auto room = owned.lane.room();
+        // In halves, so that a full window is not topped up row by row.
+        if (owned.surplus || room < std::max<std::size_t>(options_.limits.window_rows_max / 2, 1)) continue;
+        reads.push_back({lane, owned.lane.read_after(), static_cast<std::int64_t>(room)});
+    }
+    if (reads.empty()) return false;
+    std::map<std::int16_t, std::vector<domain::OutboxMessage>> by_lane;
+    for (auto& message : store_.read(reads)) by_lane[message.lane].push_back(std::move(message));
+    for (auto& [lane, messages] : by_lane) owned_.at(lane).lane.offer(std::move(messages));
+    const auto now = Clock::now();
+    found_nothing_ = by_lane.empty();
+    if (!found_nothing_) active_at_ = now;
+    const bool quick = now - active_at_ < quick_poll_period;
+    read_at_ = !found_nothing_ ? Clock::time_point{} : now + (quick ? std::chrono::milliseconds(quick_poll_interval) : options_.poll_interval);
+    return !found_nothing_;
+}
+
+// A sink that is done at once is fed until nothing is ready, without a round to the database in between.
+void DeliverOutbox::pump()
+{
+    bool more = true;
+    while (more && !stopping_) {
+        more = false;
+        for (auto& [lane, owned] : owned_) {
+            while (!owned.surplus && outstanding_ < options_.in_flight_max) {
+                const auto* message = owned.lane.take();
+                if (message == nullptr) break;
+                send(owned, *message);
+                more = true;
+            }
+        }
+        if (more) more = settle_completions();
+    }
+}
+
+void DeliverOutbox::send(Owned& owned, const domain::OutboxMessage& message)
+{
+    ++outstanding_;
+    sink_.send(message, [this, lane = message.lane, epoch = owned.epoch, seq = message.seq](domain::DeliveryOutcome outcome) {
+        const std::lock_guard lock(mutex_);
+        completions_.push_back({lane, epoch, seq, std::move(outcome)});
+        wake_.notify_one();
+    });
+}
+
+bool DeliverOutbox::nothing_due() const
+{
+    if (outstanding_ > 0 || !found_nothing_) return disabled_ && outstanding_ == 0;
+    const auto now = system_now();
+    return std::none_of(owned_.begin(), owned_.end(), [now](const auto& entry) {
+        const auto due = entry.second.lane.next_due();
+        return entry.second.lane.has_ready() || (due && *due <= now);
+    });
+}
+
+DeliverOutbox::Clock::time_point DeliverOutbox::next_moment() const
+{
+    auto moment = std::min(renew_at_, std::max(read_at_, Clock::now() + 1ms));
+    for (const auto& [lane, owned] : owned_) {
+        if (const auto due = owned.lane.next_due()) {
+            moment = std::min(moment, Clock::now() + std::max(*due - system_now(), std::chrono::microseconds(1000)));
+        }
+    }
+    return moment;
+}
+
+void DeliverOutbox::pause_until(Clock::time_point moment)
+{
+    std::unique_lock lock(mutex_);
+    wake_.wait_until(lock, moment, [this] { return woken_ || stopping_ || !completions_.empty(); });
+    if (std::exchange(woken_, false)) {
+        read_at_ = {};
+        active_at_ = Clock::now();
+    }
+}
+
+// In flight is waited for, and the sink then abandons what did not end in time.
+void DeliverOutbox::finish()
+{
+    const auto deadline = Clock::now() + options_.drain_timeout;
+    try {
+        while (outstanding_ > 0 && Clock::now() < deadline) {
+            pause_until(std::min(deadline, Clock::now() + 100ms));
+            settle_completions();
+            write_settlements();
+            if (Clock::now() >= renew_at_) renew_leases();
+        }
+        sink_.stop();
+        settle_completions();
+        write_settlements();
+        std::vector<std::int16_t> lanes;
+        for (const auto& [lane, owned] : owned_) lanes.push_back(lane);
+        if (!lanes.empty()) store_.release(lanes);
+    } catch (const std::exception& error) {
+        fault_(error.what());
+        sink_.stop();
+    }
+}
+
+void DeliverOutbox::wake()
+{
+    const std::lock_guard lock(mutex_);
+    woken_ = true;
+    wake_.notify_one();
+}
+
+void DeliverOutbox::stop()
+{
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+    wake_.notify_one();
+}
+
+}  // namespace app

@@ -1,0 +1,28 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "app/ports/outbox_store.hpp"
+
+namespace infra::pg {
+
+// Throws std::runtime_error when there is no subscription of that name.
+std::unique_ptr<app::OutboxStore> make_outbox_store(const std::string& database_url, const std::string& subscription);
+
+// Calls `wake` for every notification of the writer, on a thread and connection of its own. Only a hint: polling
+// finds everything.
+class OutboxListener {
+public:
+    OutboxListener(const std::string& database_url, std::function<void()> wake);
+    ~OutboxListener();
+    OutboxListener(const OutboxListener&) = delete;
+    OutboxListener& operator=(const OutboxListener&) = delete;
+
+private:
+    class Impl;
+    std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace infra::pg
