@@ -42,7 +42,7 @@ domain::Result<domain::PreparedEvent> PrepareEvent::prepare(std::string_view ser
     domain::PreparedEvent event;
     event.service = service;
     event.payload = document.text;
-    if (!normalized.patch.empty()) event.patch = json::serialize(normalized.patch);
+    if (!normalized.patch.empty()) event.patch = domain::json_text(normalized.patch);
     if (!normalized.errors.empty()) event.validation_errors = field_errors_json(normalized.errors);
     if (!envelope.request_key.empty()) event.request_digest = domain::key_digest(service, envelope.request_key);
     event.request_key = std::move(envelope.request_key);
@@ -57,7 +57,7 @@ domain::Result<domain::PreparedEvent> PrepareEvent::prepare(std::string_view ser
 domain::PreparedDerived PrepareEvent::prepare_derived(domain::DerivedEvent event) const
 {
     domain::PreparedDerived prepared;
-    prepared.payload = json::serialize(event.payload);
+    prepared.payload = domain::json_text(event.payload);
     if (event.key.complete) prepared.dedupe_window = policy_.dedupe_window(event.rule);
     prepared.digest = domain::key_digest(event.service, event.key.text);
     prepared.service = std::move(event.service);

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <boost/json/serialize.hpp>
+
 #include <algorithm>
 #include <array>
 #include <charconv>
@@ -235,6 +237,24 @@ std::string python_text(const json::value& value)
         }
     }
     return {};
+}
+
+std::string json_text(const json::value& value)
+{
+    if (value.is_double()) return python_real(value.get_double());
+    if (const auto* array = value.if_array()) {
+        std::string out = "[";
+        for (const auto& item : *array) out.append(out.size() > 1 ? "," : "").append(json_text(item));
+        return out + "]";
+    }
+    if (const auto* object = value.if_object()) {
+        std::string out = "{";
+        for (const auto& member : *object) {
+            out.append(out.size() > 1 ? "," : "").append(json::serialize(member.key())).append(":").append(json_text(member.value()));
+        }
+        return out + "}";
+    }
+    return json::serialize(value);
 }
 
 }  // namespace domain
