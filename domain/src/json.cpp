@@ -17,6 +17,53 @@ namespace json = boost::json;
 // end, and its neighbours in an array are read.
 constexpr std::size_t parser_depth_max = 256;
 
+// Where the parser is, as a JSON pointer (RFC 6901).
+class PathTracker {
+public:
+    void enter(bool array) { frames_.push_back({array, 0, {}}); }
+    void leave() { frames_.pop_back(); }
+    void key_part(std::string_view part) { part_ += part; }
+    void key(std::string_view last_part)
+    {
+        frames_.back().key = part_.append(last_part);
+        part_.clear();
+    }
+    void value_done()
+    {
+        if (!frames_.empty() && frames_.back().array) ++frames_.back().index;
+    }
+
+    std::string pointer() const
+    {
+        std::string out;
+        for (const auto& frame : frames_) out += "/" + (frame.array ? std::to_string(frame.index) : escaped(frame.key));
+        return out.empty() ? "the top level" : out;
+    }
+
+private:
+    struct Frame {
+        bool array;
+        std::size_t index;
+        std::string key;
+    };
+
+    static std::string escaped(std::string_view key)
+    {
+        std::string out;
+        for (const char c : key) {
+            if (c == '~' || c == '/') {
+                out += c == '~' ? "~0" : "~1";
+            } else if (c != '\0') {
+                out.push_back(c);
+            }
+        }
+        return out;
+    }
+
+    std::vector<Frame> frames_;
+    std::string part_;
+};
+
 // Builds the value, and remembers the first thing that is valid JSON but not acceptable to us.
 struct Handler {
     static constexpr std::size_t max_object_size = std::size_t(-1);
@@ -28,18 +75,33 @@ struct Handler {
     std::string fault;
     std::size_t depth = 0;
     std::string number;       // text of a number that the parser hands over in parts
-    bool part_has_nul = false;
+    PathTracker* path = nullptr;  // only in the second pass, which finds the place of a fault
 
     explicit Handler(json::storage_ptr storage) { stack.reset(std::move(storage)); }
 
     void refuse(const char* why)
     {
-        if (fault.empty()) fault = why;
+        if (!fault.empty()) return;
+        fault = why;
+        if (path != nullptr) fault += " at " + path->pointer();
     }
 
-    void enter()
+    void enter(bool array)
     {
         if (++depth > json_depth_max) refuse("is nested deeper than 32 levels");
+        if (path != nullptr) path->enter(array);
+    }
+
+    void leave()
+    {
+        --depth;
+        if (path != nullptr) path->leave();
+        value_done();
+    }
+
+    void value_done()
+    {
+        if (path != nullptr) path->value_done();
     }
 
     void check_text(std::string_view text)
@@ -51,35 +113,37 @@ struct Handler {
     bool on_document_end(json::error_code&) { return true; }
     bool on_object_begin(json::error_code&)
     {
-        enter();
+        enter(false);
         return true;
     }
     bool on_object_end(std::size_t n, json::error_code&)
     {
-        --depth;
+        leave();
         stack.push_object(n);
         return true;
     }
     bool on_array_begin(json::error_code&)
     {
-        enter();
+        enter(true);
         return true;
     }
     bool on_array_end(std::size_t n, json::error_code&)
     {
-        --depth;
+        leave();
         stack.push_array(n);
         return true;
     }
     bool on_key_part(json::string_view s, std::size_t, json::error_code&)
     {
         check_text(s);
+        if (path != nullptr) path->key_part(s);
         stack.push_chars(s);
         return true;
     }
     bool on_key(json::string_view s, std::size_t, json::error_code&)
     {
         check_text(s);
+        if (path != nullptr) path->key(s);
         stack.push_key(s);
         return true;
     }
@@ -93,6 +157,7 @@ struct Handler {
     {
         check_text(s);
         stack.push_string(s);
+        value_done();
         return true;
     }
     bool on_number_part(json::string_view s, json::error_code&)
@@ -104,12 +169,14 @@ struct Handler {
     {
         number.clear();
         stack.push_int64(i);
+        value_done();
         return true;
     }
     bool on_uint64(std::uint64_t u, json::string_view, json::error_code&)
     {
         number.clear();
         stack.push_uint64(u);
+        value_done();
         return true;
     }
     bool on_double(double, json::string_view s, json::error_code&)
@@ -117,16 +184,19 @@ struct Handler {
         number.append(s);
         stack.push_double(exact_double());
         number.clear();
+        value_done();
         return true;
     }
     bool on_bool(bool b, json::error_code&)
     {
         stack.push_bool(b);
+        value_done();
         return true;
     }
     bool on_null(json::error_code&)
     {
         stack.push_null();
+        value_done();
         return true;
     }
     bool on_comment_part(json::string_view, json::error_code&) { return true; }
@@ -166,6 +236,17 @@ std::size_t skip_blanks(std::string_view text, std::size_t at)
     return at;
 }
 
+// Reads the text a second time, with the path: the first pass stays quick.
+Fault fault_with_place(std::string_view text)
+{
+    PathTracker path;
+    Parser parser(options(), json::storage_ptr{});
+    parser.handler().path = &path;
+    json::error_code ec;
+    parser.write_some(false, text.data(), text.size(), ec);
+    return Fault{"JSON " + parser.handler().fault};
+}
+
 struct Element {
     Result<JsonDocument> document;
     std::size_t bytes;  // its length in the text
@@ -183,7 +264,7 @@ Result<Element> read_element(std::string_view text, std::size_t offset)
     while (used > 0 && is_blank(text[used - 1])) --used;
     const std::string_view own = text.substr(0, used);
     Handler& handler = parser.handler();
-    if (!handler.fault.empty()) return Element{Fault{"JSON " + handler.fault}, used};
+    if (!handler.fault.empty()) return Element{fault_with_place(own), used};
     return Element{JsonDocument{handler.stack.release(), own}, used};
 }
 
@@ -200,7 +281,7 @@ Result<JsonDocument> parse_json(std::string_view text, json::storage_ptr storage
     }
     if (ec) return Fault{syntax_fault(ec, used)};
     Handler& handler = parser.handler();
-    if (!handler.fault.empty()) return Fault{"JSON " + handler.fault};
+    if (!handler.fault.empty()) return fault_with_place(text);
     return JsonDocument{handler.stack.release(), text};
 }
 
