@@ -83,7 +83,8 @@ int run(const infra::Config& config, bool drain, bool migrate)
 {
     if (const auto code = polis::check_schema(config, migrate)) return *code;
     infra::Metrics metrics;
-    const auto store = infra::pg::make_outbox_store(config.database.url, "default");
+    const auto store = infra::pg::make_outbox_store(config.database.url, "default",
+                                                     drain ? infra::pg::LaneShare::everything : infra::pg::LaneShare::fair);
     const auto sink = infra::make_sink(config.outbox);
     app::DeliverOutbox delivery(
         *store, *sink, options_of(config, drain), random_fraction,

@@ -237,9 +237,7 @@ void DeliverOutbox::finish()
         sink_.stop();
         settle_completions();
         write_settlements();
-        std::vector<std::int16_t> lanes;
-        for (const auto& [lane, owned] : owned_) lanes.push_back(lane);
-        if (!lanes.empty()) store_.release(lanes);
+        store_.leave();
     } catch (const std::exception& error) {
         fault_(error.what());
         sink_.stop();

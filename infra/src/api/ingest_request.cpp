@@ -37,12 +37,16 @@ std::string item_key(const std::string& key, std::size_t index)
 
 Fault attribute_fault(std::string_view name) { return Fault{"CloudEvent attribute " + std::string(name) + " is missing or malformed"}; }
 
-Result<app::Envelope> cloud_envelope(std::string_view id, std::string_view specversion, std::string_view time)
+// The context attributes of a CloudEvent, wherever they stand; `attribute` gives one by its name, "" when absent.
+template <class Attribute>
+Result<app::Envelope> cloud_envelope(Attribute attribute)
 {
-    if (specversion != "1.0") return attribute_fault("specversion");
-    if (id.empty()) return attribute_fault("id");
-    app::Envelope envelope{std::string(id)};
-    if (!time.empty()) {
+    if (attribute("specversion") != "1.0") return attribute_fault("specversion");
+    for (const std::string_view required : {"id", "source", "type"}) {
+        if (attribute(required).empty()) return attribute_fault(required);
+    }
+    app::Envelope envelope{std::string(attribute("id"))};
+    if (const std::string_view time = attribute("time"); !time.empty()) {
         envelope.occurred_at = domain::parse_time(time);
         if (!envelope.occurred_at) return attribute_fault("time");
     }
@@ -60,7 +64,7 @@ IngestItem unwrap(Result<JsonDocument> document)
     if (!document) return {document.error()};
     const auto* event = document->value.if_object();
     if (event == nullptr) return {Fault{"a CloudEvent must be a JSON object"}};
-    auto envelope = cloud_envelope(text_member(*event, "id"), text_member(*event, "specversion"), text_member(*event, "time"));
+    auto envelope = cloud_envelope([event](std::string_view name) { return text_member(*event, name); });
     if (!envelope) return {envelope.error()};
     const auto* data = event->if_contains("data");
     if (data == nullptr) return {Fault{"the CloudEvent has no data"}};
@@ -113,8 +117,9 @@ Result<IngestItems> read_ingest_request(const http::Request& request)
     if (type == "application/cloudevents-batch+json") return read_array(request.body, key, true);
     if (!is_json(type)) return Fault{"the body must be JSON: send Content-Type: application/json"};
     if (type == "application/cloudevents+json") return IngestItems{{unwrap(domain::parse_json(request.body))}};
-    if (const auto id = request.header("ce-id"); !id.empty() || !request.header("ce-specversion").empty()) {
-        auto envelope = cloud_envelope(id, request.header("ce-specversion"), request.header("ce-time"));
+    if (!request.header("ce-id").empty() || !request.header("ce-specversion").empty()) {
+        auto envelope =
+            cloud_envelope([&request](std::string_view name) { return request.header("ce-" + std::string(name)); });
         if (!envelope) return envelope.error();
         return IngestItems{{{domain::parse_json(request.body), std::move(*envelope)}}};
     }

@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <optional>
 
+#include "domain/ingest.hpp"
 #include "pg/binary.hpp"
 #include "pg/connection.hpp"
 
@@ -32,6 +33,9 @@ constexpr auto acquire_sql =
     "WHERE c.subscription_id = $1::int2 AND c.lane = free.lane RETURNING c.lane, c.epoch, c.acked_seq";
 constexpr auto release_sql = "UPDATE lane_cursors SET owner = NULL, lease_until = '-infinity' "
                              "WHERE subscription_id = $1::int2 AND owner = $2::uuid AND lane = ANY($3::int2[])";
+constexpr auto leave_sql = "WITH gone AS (DELETE FROM outbox_workers WHERE id = $2::uuid) "
+                           "UPDATE lane_cursors SET owner = NULL, lease_until = '-infinity' "
+                           "WHERE subscription_id = $1::int2 AND owner = $2::uuid";
 constexpr auto shelf_sql =
     "SELECT r.lane, r.seq, r.key_hash, r.attempts, (extract(epoch FROM r.next_at) * 1000000)::bigint, "
     "coalesce(r.last_error, ''), r.delivered_at IS NULL FROM outbox_retries r "
@@ -101,8 +105,8 @@ private:
 
 class PgOutboxStore final : public app::OutboxStore {
 public:
-    PgOutboxStore(std::string url, std::string subscription)
-        : url_(std::move(url)), name_(std::move(subscription)), self_(domain::to_string(boost::uuids::random_generator()()))
+    PgOutboxStore(std::string url, std::string subscription, LaneShare share)
+        : url_(std::move(url)), name_(std::move(subscription)), share_(share), self_(domain::to_string(boost::uuids::random_generator()()))
     {
         connect_now();
     }
@@ -119,6 +123,15 @@ public:
             for (const auto lane : lanes) array.add(lane);
             const Param params[] = {id_.param(), self_.param(), array.param()};
             pipeline_->send("release", params);
+            pipeline_->sync();
+        });
+    }
+
+    void leave() override
+    {
+        reconnecting([this] {
+            const Param params[] = {id_.param(), self_.param()};
+            pipeline_->send("leave", params);
             pipeline_->sync();
         });
     }
@@ -171,6 +184,7 @@ private:
         pipeline_->prepare("renew", renew_sql);
         pipeline_->prepare("acquire", acquire_sql);
         pipeline_->prepare("release", release_sql);
+        pipeline_->prepare("leave", leave_sql);
         pipeline_->prepare("shelf", shelf_sql);
         pipeline_->prepare("read", read_sql);
         pipeline_->prepare("fetch", fetch_sql);
@@ -203,7 +217,8 @@ private:
         pipeline_->send("share", id);
         pipeline_->send("renew", both);
         const auto results = pipeline_->sync();
-        const auto share = static_cast<std::size_t>(integer(results[2].get(), 0, 0));
+        const auto share = share_ == LaneShare::everything ? static_cast<std::size_t>(domain::lane_count)
+                                                           : static_cast<std::size_t>(integer(results[2].get(), 0, 0));
         app::LaneLease lease;
         lease.disabled = *PQgetvalue(results[2].get(), 0, 1) == 't';
         for (int row = 0; row < PQntuples(results[3].get()); ++row) lease.kept.push_back(lane_at(results[3].get(), row));
@@ -320,6 +335,7 @@ private:
 
     const std::string url_;
     const std::string name_;
+    const LaneShare share_;
     const Text self_;  // this incarnation: a restarted worker is another owner
     Text id_{std::string()};
     std::unique_ptr<soci::session> session_;
@@ -328,9 +344,10 @@ private:
 
 }  // namespace
 
-std::unique_ptr<app::OutboxStore> make_outbox_store(const std::string& database_url, const std::string& subscription)
+std::unique_ptr<app::OutboxStore> make_outbox_store(const std::string& database_url, const std::string& subscription,
+                                                    LaneShare share)
 {
-    return std::make_unique<PgOutboxStore>(database_url, subscription);
+    return std::make_unique<PgOutboxStore>(database_url, subscription, share);
 }
 
 }  // namespace infra::pg

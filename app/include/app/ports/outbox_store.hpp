@@ -44,6 +44,8 @@ public:
     // Shows that this worker lives, renews its lanes and takes free ones up to a fair share.
     virtual LaneLease renew() = 0;
     virtual void release(const std::vector<std::int16_t>& lanes) = 0;
+    // Gives everything back and is no longer counted among the living.
+    virtual void leave() = 0;
     virtual std::vector<domain::OutboxMessage> read(const std::vector<LaneRead>& lanes) = 0;
     virtual std::vector<domain::OutboxMessage> fetch(std::int16_t lane, const std::vector<std::int64_t>& seqs) = 0;
     // Returns the lanes whose lease was lost: nothing of them was written.
