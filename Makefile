@@ -21,7 +21,7 @@ $(foreach name,$(passed_on),$(if $(value $(name)),$(eval export $(name))))
 tools := infra/tools
 release := build/release
 bin := $(release)/bin
-programs := polis-api polis-outbox-worker polis-consumer polis-propagator polis-migrate
+programs := polis-api polis-outbox-worker polis-migrate
 migrate := $(tools)/with_database.sh $(bin)/polis-migrate
 compose = $$(docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 

@@ -1,5 +1,3 @@
-#include <iostream>
-
 #include "domain/service_registry.hpp"
 #include "infra/api/api_service.hpp"
 #include "infra/cli.hpp"
@@ -9,13 +7,17 @@
 #include "startup.hpp"
 #include "version.hpp"
 
+#include <iostream>
+
 namespace {
 
 infra::CliSpec spec()
 {
     return {.binary = infra::Binary::api,
             .program = "polis-api",
-            .description = "Takes events over HTTP, stores them with their derived events and answers once they are committed.",
+            .description =
+                "Takes events over HTTP, stores them with their derived events and answers once they are "
+                "committed.",
             .version = polis::version,
             .flags = {{"--migrate", "bring the schema up to date first"},
                       {"--routes", "print every route as METHOD /path and leave", false}}};
@@ -28,7 +30,8 @@ void print_routes()
     config.http.host = "127.0.0.1";
     config.http.threads = 1;
     const infra::ApiService service(config, registry);
-    for (const auto& route : service.router().routes()) std::cout << route.method << ' ' << route.path << '\n';
+    for (const auto& route : service.router().routes())
+        std::cout << route.method << ' ' << route.path << '\n';
 }
 
 int run(const infra::Config& config, bool migrate)
@@ -38,7 +41,8 @@ int run(const infra::Config& config, bool migrate)
     domain::register_builtin_services(registry);
     infra::ApiService service(config, registry);
     service.start();
-    infra::log_info("listening", {{"host", config.http.host}, {"port", service.port()}, {"version", polis::version}});
+    infra::log_info("listening",
+                    {{"host", config.http.host}, {"port", service.port()}, {"version", polis::version}});
     infra::wait_for_stop_signal();
     infra::log_info("stopping");
     service.stop(config.drain_timeout);

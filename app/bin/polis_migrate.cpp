@@ -1,23 +1,24 @@
-#include <iostream>
-
 #include "infra/cli.hpp"
 #include "infra/pg/migrator.hpp"
 #include "startup.hpp"
 #include "version.hpp"
 
+#include <iostream>
+
 namespace {
 
 infra::CliSpec spec()
 {
-    return {.binary = infra::Binary::migrate,
-            .program = "polis-migrate",
-            .description = "Brings the database schema up or down. Safe to start from many processes at once.",
-            .version = polis::version,
-            .commands = {{"up", "apply everything that is pending"},
-                         {"down", "take the newest migration back"},
-                         {"status", "list all migrations"},
-                         {"history", "list what was done and when"},
-                         {"create", "write an empty pair into migrations/", "NAME", false}}};
+    return {
+        .binary = infra::Binary::migrate,
+        .program = "polis-migrate",
+        .description = "Brings the database schema up or down. Safe to start from many processes at once.",
+        .version = polis::version,
+        .commands = {{"up", "apply everything that is pending"},
+                     {"down", "take the newest migration back"},
+                     {"status", "list all migrations"},
+                     {"history", "list what was done and when"},
+                     {"create", "write an empty pair into migrations/", "NAME", false}}};
 }
 
 int up(infra::pg::Migrator& migrator)
@@ -49,7 +50,8 @@ int history(infra::pg::Migrator& migrator)
 
 int create(const std::string& name)
 {
-    for (const auto& path : infra::pg::create_migration("migrations", name)) std::cout << "wrote " << path << '\n';
+    for (const auto& path : infra::pg::create_migration("migrations", name))
+        std::cout << "wrote " << path << '\n';
     return infra::exit_fine;
 }
 

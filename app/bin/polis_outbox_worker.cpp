@@ -1,8 +1,3 @@
-#include <csignal>
-#include <optional>
-#include <random>
-#include <thread>
-
 #include "app/deliver_outbox.hpp"
 #include "infra/cli.hpp"
 #include "infra/http/server.hpp"
@@ -14,26 +9,38 @@
 #include "startup.hpp"
 #include "version.hpp"
 
+#include <csignal>
+#include <optional>
+#include <random>
+#include <thread>
+
 namespace {
 
 infra::CliSpec spec()
 {
-    return {.binary = infra::Binary::worker,
-            .program = "polis-outbox-worker",
-            .description = "Delivers the messages of the outbox, with retries, in order per key. Run as many as you like.",
-            .version = polis::version,
-            .flags = {{"--drain", "deliver until nothing is due, then leave"},
-                      {"--migrate", "bring the schema up to date first"}}};
+    return {
+        .binary = infra::Binary::worker,
+        .program = "polis-outbox-worker",
+        .description =
+            "Delivers the messages of the outbox, with retries, in order per key. Run as many as you like.",
+        .version = polis::version,
+        .flags = {{"--drain", "deliver until nothing is due, then leave"},
+                  {"--migrate", "bring the schema up to date first"}}};
 }
 
 std::string_view name_of(domain::Verdict verdict)
 {
     switch (verdict) {
-        case domain::Verdict::delivered: return "delivered";
-        case domain::Verdict::retry: return "retry";
-        case domain::Verdict::rejected: return "rejected";
-        case domain::Verdict::gone: return "gone";
-        case domain::Verdict::abandoned: return "abandoned";
+        case domain::Verdict::delivered:
+            return "delivered";
+        case domain::Verdict::retry:
+            return "retry";
+        case domain::Verdict::rejected:
+            return "rejected";
+        case domain::Verdict::gone:
+            return "gone";
+        case domain::Verdict::abandoned:
+            return "abandoned";
     }
     return "";
 }
@@ -65,7 +72,8 @@ infra::http::Response text_response(unsigned status, std::string body, std::stri
     return response;
 }
 
-void add_admin_routes(infra::http::Router& router, const infra::Metrics& metrics, const app::DeliverOutbox& delivery)
+void add_admin_routes(infra::http::Router& router, const infra::Metrics& metrics,
+                      const app::DeliverOutbox& delivery)
 {
     router.add("GET", "/metrics", [&metrics](infra::http::Request&&, const infra::http::Reply& reply) {
         reply(text_response(200, metrics.text(), "text/plain; version=0.0.4; charset=utf-8"));
@@ -74,8 +82,9 @@ void add_admin_routes(infra::http::Router& router, const infra::Metrics& metrics
         reply(text_response(200, R"({"status":"ok"})"));
     });
     router.add("GET", "/readyz", [&delivery](infra::http::Request&&, const infra::http::Reply& reply) {
-        reply(delivery.healthy() ? text_response(200, R"({"status":"ready"})")
-                                 : text_response(503, R"({"status":"not ready","reasons":["database not reachable"]})"));
+        reply(delivery.healthy()
+                  ? text_response(200, R"({"status":"ready"})")
+                  : text_response(503, R"({"status":"not ready","reasons":["database not reachable"]})"));
     });
 }
 
@@ -83,13 +92,16 @@ int run(const infra::Config& config, bool drain, bool migrate)
 {
     if (const auto code = polis::check_schema(config, migrate)) return *code;
     infra::Metrics metrics;
-    const auto store = infra::pg::make_outbox_store(config.database.url, "default",
-                                                     drain ? infra::pg::LaneShare::everything : infra::pg::LaneShare::fair);
+    const auto store =
+        infra::pg::make_outbox_store(config.database.url, "default",
+                                     drain ? infra::pg::LaneShare::everything : infra::pg::LaneShare::fair);
     const auto sink = infra::make_sink(config.outbox);
     app::DeliverOutbox delivery(
         *store, *sink, options_of(config, drain), random_fraction,
         [&metrics](domain::Verdict verdict) { metrics.delivery(name_of(verdict)); },
-        [](std::string_view reason) { infra::log_error("delivery interrupted", {{"reason", reason}}); });
+        [](std::string_view reason) {
+            infra::log_error("delivery interrupted", {{"reason", reason}});
+        });
     infra::http::Router router;
     add_admin_routes(router, metrics, delivery);
     std::optional<infra::http::Server> admin;
@@ -99,7 +111,8 @@ int run(const infra::Config& config, bool drain, bool migrate)
         options.port = config.admin.port;
         admin.emplace(options, router, [](auto, auto, auto, auto) {});
         admin->start();
-        infra::log_info("listening", {{"host", options.host}, {"port", admin->port()}, {"version", polis::version}});
+        infra::log_info("listening",
+                        {{"host", options.host}, {"port", admin->port()}, {"version", polis::version}});
     }
     const infra::pg::OutboxListener listener(config.database.url, [&delivery] { delivery.wake(); });
     std::thread signals([&delivery] {
@@ -121,5 +134,6 @@ int main(int argc, char** argv)
     infra::block_stop_signals();
     const auto line = infra::read_command_line(spec(), argc, argv);
     if (line.exit_code) return *line.exit_code;
-    return polis::guarded("outbox-worker", line.config, [&] { return run(line.config, line.has("--drain"), line.has("--migrate")); });
+    return polis::guarded("outbox-worker", line.config,
+                          [&] { return run(line.config, line.has("--drain"), line.has("--migrate")); });
 }

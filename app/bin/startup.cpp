@@ -1,10 +1,10 @@
 #include "startup.hpp"
 
-#include <iostream>
-
 #include "infra/cli.hpp"
 #include "infra/log/log.hpp"
 #include "infra/pg/migrator.hpp"
+
+#include <iostream>
 
 namespace polis {
 
@@ -15,7 +15,8 @@ int guarded(const std::string& logger, const infra::Config& config, const std::f
     try {
         code = program();
     } catch (const std::exception& error) {
-        infra::log_critical("cannot go on", {{"reason", error.what()}, {"database", config.database.redacted_url()}});
+        infra::log_critical("cannot go on",
+                            {{"reason", error.what()}, {"database", config.database.redacted_url()}});
     }
     infra::flush_logging();
     return code;
@@ -25,9 +26,9 @@ std::optional<int> check_schema(const infra::Config& config, bool migrate)
 {
     infra::pg::Migrator migrator(config.database.url);
     if (migrate) migrator.up();
-    const auto state = migrator.check();
-    for (const auto& fault : state.faults) std::cerr << fault << '\n';
-    if (state.faults.empty()) return std::nullopt;
+    const auto faults = migrator.check().faults();
+    for (const auto& fault : faults) std::cerr << fault << '\n';
+    if (faults.empty()) return std::nullopt;
     return infra::exit_failed;
 }
 

@@ -1,10 +1,10 @@
 #pragma once
 
+#include "infra/config/config.hpp"
+
 #include <functional>
 #include <optional>
 #include <string>
-
-#include "infra/config/config.hpp"
 
 namespace polis {
 

@@ -11,8 +11,8 @@ using namespace std::chrono_literals;
 
 // A lease is 10 s (pg/outbox_store.cpp): four renewals fit in.
 constexpr auto renew_interval = 2500ms;
-// After activity the log is polled quickly for longer than the writer withholds notifications (10 ms), so a message
-// that came without one is not left until the idle poll.
+// After activity the log is polled quickly for longer than the writer withholds notifications (10 ms), so a
+// message that came without one is not left until the idle poll.
 constexpr auto quick_poll_interval = 4ms;
 constexpr auto quick_poll_period = 40ms;
 constexpr auto fault_pause = 500ms;
@@ -24,8 +24,8 @@ domain::TimePoint system_now()
 
 }  // namespace
 
-DeliverOutbox::DeliverOutbox(OutboxStore& store, MessageSink& sink, DeliveryOptions options, Random random, Observer observer,
-                             Fault fault)
+DeliverOutbox::DeliverOutbox(OutboxStore& store, MessageSink& sink, DeliveryOptions options, Random random,
+                             Observer observer, Fault fault)
     : store_(store),
       sink_(sink),
       options_(options),
@@ -44,7 +44,8 @@ void DeliverOutbox::run()
             if (options_.until_empty && nothing_due()) break;
             if (!busy) pause_until(next_moment());
         } catch (const std::exception& error) {
-            // What was decided and not written is decided anew from what is stored: at least once, never lost.
+            // What was decided and not written is decided anew from what is stored: at least once, never
+            // lost.
             healthy_ = false;
             fault_(error.what());
             owned_.clear();
@@ -82,9 +83,10 @@ void DeliverOutbox::renew_leases()
         owned.surplus = std::find(lease.surplus.begin(), lease.surplus.end(), lane) != lease.surplus.end();
     }
     for (auto& lane : lease.acquired) {
-        owned_.insert_or_assign(lane.lane, Owned{domain::Lane(lane.lane, lane.acked_seq, std::move(lane.shelf),
-                                                              std::move(lane.finished), options_.retry, options_.limits, random_),
-                                                 lane.epoch});
+        owned_.insert_or_assign(
+            lane.lane, Owned{domain::Lane(lane.lane, lane.acked_seq, std::move(lane.shelf),
+                                          std::move(lane.finished), options_.retry, options_.limits, random_),
+                             lane.epoch});
     }
     if (!lease.acquired.empty()) read_at_ = {};
 }
@@ -114,7 +116,8 @@ bool DeliverOutbox::settle_completions()
         --outstanding_;
         observer_(done.outcome.verdict);
         const auto at = owned_.find(done.lane);
-        if (at != owned_.end() && at->second.epoch == done.epoch) at->second.lane.settle(done.seq, done.outcome, now);
+        if (at != owned_.end() && at->second.epoch == done.epoch)
+            at->second.lane.settle(done.seq, done.outcome, now);
     }
     return !completions.empty();
 }
@@ -160,7 +163,9 @@ bool DeliverOutbox::read_ahead()
     found_nothing_ = by_lane.empty();
     if (!found_nothing_) active_at_ = now;
     const bool quick = now - active_at_ < quick_poll_period;
-    read_at_ = !found_nothing_ ? Clock::time_point{} : now + (quick ? std::chrono::milliseconds(quick_poll_interval) : options_.poll_interval);
+    read_at_ = !found_nothing_
+                   ? Clock::time_point{}
+                   : now + (quick ? std::chrono::milliseconds(quick_poll_interval) : options_.poll_interval);
     return !found_nothing_;
 }
 
@@ -185,7 +190,8 @@ void DeliverOutbox::pump()
 void DeliverOutbox::send(Owned& owned, const domain::OutboxMessage& message)
 {
     ++outstanding_;
-    sink_.send(message, [this, lane = message.lane, epoch = owned.epoch, seq = message.seq](domain::DeliveryOutcome outcome) {
+    sink_.send(message, [this, lane = message.lane, epoch = owned.epoch,
+                         seq = message.seq](domain::DeliveryOutcome outcome) {
         const std::lock_guard lock(mutex_);
         completions_.push_back({lane, epoch, seq, std::move(outcome)});
         wake_.notify_one();
@@ -207,7 +213,8 @@ DeliverOutbox::Clock::time_point DeliverOutbox::next_moment() const
     auto moment = std::min(renew_at_, std::max(read_at_, Clock::now() + 1ms));
     for (const auto& [lane, owned] : owned_) {
         if (const auto due = owned.lane.next_due()) {
-            moment = std::min(moment, Clock::now() + std::max(*due - system_now(), std::chrono::microseconds(1000)));
+            moment = std::min(moment,
+                              Clock::now() + std::max(*due - system_now(), std::chrono::microseconds(1000)));
         }
     }
     return moment;

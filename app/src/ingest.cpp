@@ -26,7 +26,8 @@ bool PrepareEvent::knows(std::string_view service) const
     return !policy_.reject_unknown_services || registry_.find(service) != nullptr;
 }
 
-domain::Result<domain::PreparedEvent> PrepareEvent::prepare(std::string_view service, const domain::JsonDocument& document,
+domain::Result<domain::PreparedEvent> PrepareEvent::prepare(std::string_view service,
+                                                            const domain::JsonDocument& document,
                                                             Envelope envelope) const
 {
     const auto* payload = document.value.if_object();
@@ -37,14 +38,16 @@ domain::Result<domain::PreparedEvent> PrepareEvent::prepare(std::string_view ser
     const auto& handler = registry_.find_or_pass_through(service);
     auto normalized = handler.normalizer->normalize(*payload);
     if (!normalized.errors.empty() && policy_.strict(service)) {
-        return domain::Fault{"the payload does not match the fields of this service", std::move(normalized.errors)};
+        return domain::Fault{"the payload does not match the fields of this service",
+                             std::move(normalized.errors)};
     }
     domain::PreparedEvent event;
     event.service = service;
     event.payload = document.text;
     if (!normalized.patch.empty()) event.patch = domain::json_text(normalized.patch);
     if (!normalized.errors.empty()) event.validation_errors = field_errors_json(normalized.errors);
-    if (!envelope.request_key.empty()) event.request_digest = domain::key_digest(service, envelope.request_key);
+    if (!envelope.request_key.empty())
+        event.request_digest = domain::key_digest(service, envelope.request_key);
     event.request_key = std::move(envelope.request_key);
     event.occurred_at = envelope.occurred_at;
     event.publish_base = policy_.publish_base_events;
@@ -74,9 +77,11 @@ std::string field_errors_json(const std::vector<domain::FieldError>& errors)
 
 std::string answer_json(const domain::IngestAnswer& answer, bool show_replayed)
 {
-    json::object object{{"stored_event_id", domain::to_string(answer.event_id)}, {"derived_events", ids_json(answer.derived)}};
+    json::object object{{"stored_event_id", domain::to_string(answer.event_id)},
+                        {"derived_events", ids_json(answer.derived)}};
     // Parsed rather than pasted: what comes back from the database has other blanks than what went in.
-    if (!answer.validation_errors.empty()) object["validation_errors"] = json::parse(answer.validation_errors);
+    if (!answer.validation_errors.empty())
+        object["validation_errors"] = json::parse(answer.validation_errors);
     if (!answer.suppressed.empty()) object["suppressed"] = ids_json(answer.suppressed);
     if (show_replayed && answer.replayed) object["replayed"] = true;
     return json::serialize(object);

@@ -1,8 +1,7 @@
 #include "domain/coercion.hpp"
 
-#include <fmt/format.h>
-
 #include <boost/json/serialize.hpp>
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <array>
@@ -35,7 +34,8 @@ std::optional<std::string> without_underscores(std::string_view text)
             plain.push_back(text[i]);
             continue;
         }
-        if (i == 0 || i + 1 == text.size() || !is_digit(text[i - 1]) || !is_digit(text[i + 1])) return std::nullopt;
+        if (i == 0 || i + 1 == text.size() || !is_digit(text[i - 1]) || !is_digit(text[i + 1]))
+            return std::nullopt;
     }
     return plain;
 }
@@ -110,13 +110,18 @@ std::optional<json::value> to_integer(const json::value& value)
 {
     switch (value.kind()) {
         case json::kind::int64:
-        case json::kind::uint64: return value;
-        case json::kind::double_: return integer_of_double(value.get_double());
-        case json::kind::bool_: return json::value(static_cast<std::int64_t>(value.get_bool()));
-        case json::kind::string: return integer_of_text(value.get_string());
+        case json::kind::uint64:
+            return value;
+        case json::kind::double_:
+            return integer_of_double(value.get_double());
+        case json::kind::bool_:
+            return json::value(static_cast<std::int64_t>(value.get_bool()));
+        case json::kind::string:
+            return integer_of_text(value.get_string());
         case json::kind::null:
         case json::kind::array:
-        case json::kind::object: break;
+        case json::kind::object:
+            break;
     }
     return std::nullopt;
 }
@@ -124,14 +129,20 @@ std::optional<json::value> to_integer(const json::value& value)
 std::optional<json::value> to_real(const json::value& value)
 {
     switch (value.kind()) {
-        case json::kind::int64: return json::value(static_cast<double>(value.get_int64()));
-        case json::kind::uint64: return json::value(static_cast<double>(value.get_uint64()));
-        case json::kind::double_: return value;
-        case json::kind::bool_: return json::value(value.get_bool() ? 1.0 : 0.0);
-        case json::kind::string: return real_of_text(value.get_string());
+        case json::kind::int64:
+            return json::value(static_cast<double>(value.get_int64()));
+        case json::kind::uint64:
+            return json::value(static_cast<double>(value.get_uint64()));
+        case json::kind::double_:
+            return value;
+        case json::kind::bool_:
+            return json::value(value.get_bool() ? 1.0 : 0.0);
+        case json::kind::string:
+            return real_of_text(value.get_string());
         case json::kind::null:
         case json::kind::array:
-        case json::kind::object: break;
+        case json::kind::object:
+            break;
     }
     return std::nullopt;
 }
@@ -145,14 +156,20 @@ std::optional<json::value> boolean_of_number(double value)
 std::optional<json::value> to_boolean(const json::value& value)
 {
     switch (value.kind()) {
-        case json::kind::bool_: return value;
-        case json::kind::int64: return boolean_of_number(static_cast<double>(value.get_int64()));
-        case json::kind::uint64: return boolean_of_number(static_cast<double>(value.get_uint64()));
-        case json::kind::double_: return boolean_of_number(value.get_double());
-        case json::kind::string: return boolean_of_text(value.get_string());
+        case json::kind::bool_:
+            return value;
+        case json::kind::int64:
+            return boolean_of_number(static_cast<double>(value.get_int64()));
+        case json::kind::uint64:
+            return boolean_of_number(static_cast<double>(value.get_uint64()));
+        case json::kind::double_:
+            return boolean_of_number(value.get_double());
+        case json::kind::string:
+            return boolean_of_text(value.get_string());
         case json::kind::null:
         case json::kind::array:
-        case json::kind::object: break;
+        case json::kind::object:
+            break;
     }
     return std::nullopt;
 }
@@ -168,7 +185,8 @@ std::string python_real(double value)
         return {text.data(), end};
     }
     std::array<char, 400> text{};
-    const auto [end, ec] = std::to_chars(text.data(), text.data() + text.size(), value, std::chars_format::fixed);
+    const auto [end, ec] =
+        std::to_chars(text.data(), text.data() + text.size(), value, std::chars_format::fixed);
     std::string printed(text.data(), end);
     if (printed.find('.') == std::string::npos) printed += ".0";
     return printed;
@@ -194,10 +212,14 @@ std::string python_repr(const json::value& value)
 std::optional<json::value> coerce(const json::value& value, FieldType type)
 {
     switch (type) {
-        case FieldType::integer: return to_integer(value);
-        case FieldType::real: return to_real(value);
-        case FieldType::boolean: return to_boolean(value);
-        case FieldType::text: return value.is_string() ? std::optional(value) : std::nullopt;
+        case FieldType::integer:
+            return to_integer(value);
+        case FieldType::real:
+            return to_real(value);
+        case FieldType::boolean:
+            return to_boolean(value);
+        case FieldType::text:
+            return value.is_string() ? std::optional(value) : std::nullopt;
     }
     return std::nullopt;
 }
@@ -205,10 +227,14 @@ std::optional<json::value> coerce(const json::value& value, FieldType type)
 const char* expectation(FieldType type)
 {
     switch (type) {
-        case FieldType::integer: return "must be an integer";
-        case FieldType::real: return "must be a number";
-        case FieldType::boolean: return "must be true or false";
-        case FieldType::text: return "must be a string";
+        case FieldType::integer:
+            return "must be an integer";
+        case FieldType::real:
+            return "must be a number";
+        case FieldType::boolean:
+            return "must be true or false";
+        case FieldType::text:
+            return "must be a string";
     }
     return "";
 }
@@ -216,15 +242,22 @@ const char* expectation(FieldType type)
 std::string python_text(const json::value& value)
 {
     switch (value.kind()) {
-        case json::kind::null: return "None";
-        case json::kind::bool_: return value.get_bool() ? "True" : "False";
-        case json::kind::int64: return fmt::format("{}", value.get_int64());
-        case json::kind::uint64: return fmt::format("{}", value.get_uint64());
-        case json::kind::double_: return python_real(value.get_double());
-        case json::kind::string: return std::string(value.get_string());
+        case json::kind::null:
+            return "None";
+        case json::kind::bool_:
+            return value.get_bool() ? "True" : "False";
+        case json::kind::int64:
+            return fmt::format("{}", value.get_int64());
+        case json::kind::uint64:
+            return fmt::format("{}", value.get_uint64());
+        case json::kind::double_:
+            return python_real(value.get_double());
+        case json::kind::string:
+            return std::string(value.get_string());
         case json::kind::array: {
             std::string out = "[";
-            for (const auto& item : value.get_array()) out += (out.size() > 1 ? ", " : "") + python_repr(item);
+            for (const auto& item : value.get_array())
+                out += (out.size() > 1 ? ", " : "") + python_repr(item);
             return out + "]";
         }
         case json::kind::object: {
@@ -250,7 +283,10 @@ std::string json_text(const json::value& value)
     if (const auto* object = value.if_object()) {
         std::string out = "{";
         for (const auto& member : *object) {
-            out.append(out.size() > 1 ? "," : "").append(json::serialize(member.key())).append(":").append(json_text(member.value()));
+            out.append(out.size() > 1 ? "," : "")
+                .append(json::serialize(member.key()))
+                .append(":")
+                .append(json_text(member.value()));
         }
         return out + "}";
     }

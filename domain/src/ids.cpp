@@ -2,6 +2,7 @@
 
 #include <boost/uuid/name_generator_sha1.hpp>
 #include <boost/uuid/uuid_io.hpp>
+
 #include <algorithm>
 #include <array>
 #include <cstdio>
@@ -13,7 +14,8 @@ constexpr std::uint64_t ticks_per_ms = 4096;
 constexpr std::uint64_t random_mask = (std::uint64_t{1} << 54) - 1;
 
 // Namespace of key digests; an arbitrary constant of ours that must never change.
-constexpr Uuid key_namespace = {{0x8f, 0x1d, 0x5a, 0x3c, 0x0b, 0x62, 0x4e, 0x0f, 0x9a, 0x77, 0x21, 0x6c, 0xd4, 0x38, 0xee, 0x05}};
+constexpr Uuid key_namespace = {
+    {0x8f, 0x1d, 0x5a, 0x3c, 0x0b, 0x62, 0x4e, 0x0f, 0x9a, 0x77, 0x21, 0x6c, 0xd4, 0x38, 0xee, 0x05}};
 
 bool is_hex_digit(char c)
 {
@@ -112,10 +114,11 @@ std::string format_time(TimePoint time)
     const std::chrono::year_month_day date{day};
     const std::chrono::hh_mm_ss clock{time - day};
     std::array<char, 40> text{};
-    int size = std::snprintf(text.data(), text.size(), "%04d-%02u-%02uT%02d:%02d:%02d", static_cast<int>(date.year()),
-                             static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()),
-                             static_cast<int>(clock.hours().count()), static_cast<int>(clock.minutes().count()),
-                             static_cast<int>(clock.seconds().count()));
+    int size =
+        std::snprintf(text.data(), text.size(), "%04d-%02u-%02uT%02d:%02d:%02d",
+                      static_cast<int>(date.year()), static_cast<unsigned>(date.month()),
+                      static_cast<unsigned>(date.day()), static_cast<int>(clock.hours().count()),
+                      static_cast<int>(clock.minutes().count()), static_cast<int>(clock.seconds().count()));
     if (const auto us = clock.subseconds().count(); us != 0) {
         const auto at = static_cast<std::size_t>(size);
         size += std::snprintf(text.data() + at, text.size() - at, ".%06d", static_cast<int>(us));
@@ -200,7 +203,8 @@ std::optional<TimePoint> parse_time(std::string_view text)
     if (!offset || at != text.size()) return std::nullopt;
     const year_month_day date{year{*y}, month{static_cast<unsigned>(*mon)}, day{static_cast<unsigned>(*d)}};
     if (!date.ok()) return std::nullopt;
-    const TimePoint time = sys_days{date} + hours{*h} + minutes{*min} + seconds{std::min(*s, 59)} + *fraction - *offset;
+    const TimePoint time =
+        sys_days{date} + hours{*h} + minutes{*min} + seconds{std::min(*s, 59)} + *fraction - *offset;
     if (time < TimePoint{} || date.year() > year{9999}) return std::nullopt;
     return time;
 }

@@ -15,7 +15,8 @@ public:
     void add(const PreparedEvent& event)
     {
         if (!event.request_key.empty()) {
-            if (const auto first = known_.requests.find(event.request_digest); first != known_.requests.end()) {
+            if (const auto first = known_.requests.find(event.request_digest);
+                first != known_.requests.end()) {
                 plan_.answers.push_back(first->second);
                 plan_.answers.back().replayed = true;
                 return;
@@ -31,9 +32,15 @@ private:
     {
         const Uuid base = ids_.next();
         const std::size_t base_row = plan_.events.size();
-        plan_.events.push_back({base, event.service, event.payload, event.patch, event.request_key,
-                                event.validation_errors, event.occurred_at,
-                                static_cast<std::uint8_t>(event.derived.size()), {}});
+        plan_.events.push_back({base,
+                                event.service,
+                                event.payload,
+                                event.patch,
+                                event.request_key,
+                                event.validation_errors,
+                                event.occurred_at,
+                                static_cast<std::uint8_t>(event.derived.size()),
+                                {}});
         if (event.publish_base) {
             const auto hash = ordering_hash({reinterpret_cast<const char*>(base.data), base.size()});
             plan_.outbox.push_back({lane_of(hash), hash, base, topic_of(event.service), event.payload});
@@ -42,7 +49,8 @@ private:
         for (std::size_t i = 0; i < event.derived.size(); ++i) {
             suppressed[i] = derive(event.derived[i], family_member(base, static_cast<unsigned>(i) + 1));
         }
-        auto answer = first_answer(base, static_cast<unsigned>(event.derived.size()), suppressed, event.validation_errors);
+        auto answer = first_answer(base, static_cast<unsigned>(event.derived.size()), suppressed,
+                                   event.validation_errors);
         if (!answer.suppressed.empty()) plan_.events[base_row].suppressed = std::move(suppressed);
         if (!event.request_key.empty()) {
             plan_.request_keys.push_back({event.request_digest, base});
@@ -63,7 +71,8 @@ private:
             plan_.derived_keys.push_back({derived.digest, id});
         }
         const auto hash = ordering_hash(derived.key);
-        plan_.events.push_back({id, derived.service, derived.payload, {}, derived.key, {}, std::nullopt, 0, {}});
+        plan_.events.push_back(
+            {id, derived.service, derived.payload, {}, derived.key, {}, std::nullopt, 0, {}});
         plan_.outbox.push_back({lane_of(hash), hash, id, topic_of(derived.service), derived.payload});
         return std::nullopt;
     }
@@ -88,7 +97,8 @@ std::int64_t ordering_hash(std::string_view ordering_key)
 std::int16_t lane_of(std::int64_t key_hash)
 {
     // The high bits of FNV-1a are the better mixed ones.
-    return static_cast<std::int16_t>((static_cast<std::uint64_t>(key_hash) >> 40) % static_cast<std::uint64_t>(lane_count));
+    return static_cast<std::int16_t>((static_cast<std::uint64_t>(key_hash) >> 40) %
+                                     static_cast<std::uint64_t>(lane_count));
 }
 
 std::size_t PreparedEvent::bytes() const
@@ -98,8 +108,8 @@ std::size_t PreparedEvent::bytes() const
     return total;
 }
 
-IngestAnswer first_answer(const Uuid& base, unsigned derived_count, std::span<const std::optional<Uuid>> suppressed,
-                          std::string validation_errors)
+IngestAnswer first_answer(const Uuid& base, unsigned derived_count,
+                          std::span<const std::optional<Uuid>> suppressed, std::string validation_errors)
 {
     IngestAnswer answer;
     answer.event_id = base;

@@ -1,9 +1,9 @@
 #include "domain/json.hpp"
 
-#include <fmt/format.h>
-
 #include <boost/json/basic_parser_impl.hpp>
 #include <boost/json/value_stack.hpp>
+#include <fmt/format.h>
+
 #include <charconv>
 #include <cmath>
 #include <string>
@@ -13,8 +13,8 @@ namespace {
 
 namespace json = boost::json;
 
-// The parser's own limit is above ours, so that a document that is a little too deep can still be skipped to its
-// end, and its neighbours in an array are read.
+// The parser's own limit is above ours, so that a document that is a little too deep can still be skipped to
+// its end, and its neighbours in an array are read.
 constexpr std::size_t parser_depth_max = 256;
 
 // Where the parser is, as a JSON pointer (RFC 6901).
@@ -36,7 +36,8 @@ public:
     std::string pointer() const
     {
         std::string out;
-        for (const auto& frame : frames_) out += "/" + (frame.array ? std::to_string(frame.index) : escaped(frame.key));
+        for (const auto& frame : frames_)
+            out += "/" + (frame.array ? std::to_string(frame.index) : escaped(frame.key));
         return out.empty() ? "the top level" : out;
     }
 
@@ -74,7 +75,7 @@ struct Handler {
     json::value_stack stack;
     std::string fault;
     std::size_t depth = 0;
-    std::string number;       // text of a number that the parser hands over in parts
+    std::string number;           // text of a number that the parser hands over in parts
     PathTracker* path = nullptr;  // only in the second pass, which finds the place of a fault
 
     explicit Handler(json::storage_ptr storage) { stack.reset(std::move(storage)); }
@@ -208,7 +209,8 @@ private:
         if (number.find_first_of(".eE") == std::string::npos) refuse("has an integer beyond 64 bits");
         double value = 0;
         const auto [end, ec] = std::from_chars(number.data(), number.data() + number.size(), value);
-        if (ec == std::errc::result_out_of_range || !std::isfinite(value)) refuse("has a number out of range");
+        if (ec == std::errc::result_out_of_range || !std::isfinite(value))
+            refuse("has a number out of range");
         return value;
     }
 };
@@ -293,7 +295,8 @@ Result<std::vector<Result<JsonDocument>>> parse_json_array(std::string_view text
     at = skip_blanks(text, at + 1);
     bool closed = at < text.size() && text[at] == ']';
     while (!closed) {
-        if (items.size() == items_max) return Fault{fmt::format("more than {} items in one batch", items_max)};
+        if (items.size() == items_max)
+            return Fault{fmt::format("more than {} items in one batch", items_max)};
         auto element = read_element(text.substr(at), at);
         if (!element) return element.error();
         items.push_back(std::move(element->document));
@@ -319,7 +322,8 @@ std::optional<std::string_view> json_member_text(std::string_view object, std::s
         at = skip_blanks(object, skip_blanks(object, at + key->bytes) + 1);  // past the colon
         const auto value = read_element(object.substr(at), at);
         if (!value) return std::nullopt;
-        if (std::string_view(key->document->value.get_string()) == name) found = object.substr(at, value->bytes);
+        if (std::string_view(key->document->value.get_string()) == name)
+            found = object.substr(at, value->bytes);
         at = skip_blanks(object, at + value->bytes);
         if (at < object.size() && object[at] == ',') at = skip_blanks(object, at + 1);
     }

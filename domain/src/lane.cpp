@@ -5,8 +5,8 @@
 
 namespace domain {
 
-Lane::Lane(std::int16_t lane, std::int64_t acked_seq, std::vector<ShelfEntry> shelf, std::set<std::int64_t> finished,
-           RetryPolicy policy, LaneLimits limits, Draw draw)
+Lane::Lane(std::int16_t lane, std::int64_t acked_seq, std::vector<ShelfEntry> shelf,
+           std::set<std::int64_t> finished, RetryPolicy policy, LaneLimits limits, Draw draw)
     : lane_(lane),
       acked_seq_(acked_seq),
       read_after_(acked_seq),
@@ -92,7 +92,8 @@ void Lane::settle(std::int64_t seq, const DeliveryOutcome& outcome, TimePoint no
     const bool was_shelved = shelved != shelf_.end();
     const std::int64_t key_hash = was_shelved ? shelved->second.key_hash : window_.at(seq).key_hash;
     keys_.at(key_hash).busy = false;
-    if (outcome.verdict == Verdict::abandoned) return;  // the lane is being given up; nothing is known, nothing charged
+    if (outcome.verdict == Verdict::abandoned)
+        return;  // the lane is being given up; nothing is known, nothing charged
     if (outcome.verdict == Verdict::delivered) {
         if (was_shelved) {
             pending_.delivered.push_back(seq);

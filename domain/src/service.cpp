@@ -7,7 +7,10 @@ namespace {
 
 namespace json = boost::json;
 
-bool same_kind_and_value(const json::value& a, const json::value& b) { return a.kind() == b.kind() && a == b; }
+bool same_kind_and_value(const json::value& a, const json::value& b)
+{
+    return a.kind() == b.kind() && a == b;
+}
 
 class DeclaredFields final : public Normalizer {
 public:

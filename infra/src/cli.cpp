@@ -1,13 +1,13 @@
 #include "infra/cli.hpp"
 
+#include "config/settings.hpp"
+
 #include <CLI/CLI.hpp>
+#include <fmt/format.h>
 
 #include <algorithm>
-#include <fmt/format.h>
 #include <iostream>
 #include <memory>
-
-#include "config/settings.hpp"
 
 namespace infra {
 namespace {

@@ -5,15 +5,22 @@
 namespace infra {
 namespace {
 
-const prometheus::Histogram::BucketBoundaries seconds = {.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10};
+const prometheus::Histogram::BucketBoundaries seconds = {.0005, .001, .0025, .005, .01, .025, .05,
+                                                         .1,    .25,  .5,    1,    2.5, 5,    10};
 const prometheus::Histogram::BucketBoundaries sizes = {1, 2, 5, 10, 25, 50, 100, 250, 500, 1000};
 
-double in_seconds(std::chrono::nanoseconds duration) { return std::chrono::duration<double>(duration).count(); }
+double in_seconds(std::chrono::nanoseconds duration)
+{
+    return std::chrono::duration<double>(duration).count();
+}
 
 }  // namespace
 
 Metrics::Metrics()
-    : requests_(prometheus::BuildCounter().Name("http_requests_total").Help("Answered requests.").Register(registry_)),
+    : requests_(prometheus::BuildCounter()
+                    .Name("http_requests_total")
+                    .Help("Answered requests.")
+                    .Register(registry_)),
       request_seconds_(prometheus::BuildHistogram()
                            .Name("http_request_duration_seconds")
                            .Help("From the end of a request to its answer.")
@@ -28,12 +35,18 @@ Metrics::Metrics()
                          .Help("Duration of one transaction.")
                          .Register(registry_)
                          .Add({}, seconds)),
-      events_(prometheus::BuildCounter().Name("events_stored_total").Help("Base events stored.").Register(registry_)),
+      events_(prometheus::BuildCounter()
+                  .Name("events_stored_total")
+                  .Help("Base events stored.")
+                  .Register(registry_)),
       derived_(prometheus::BuildCounter()
                    .Name("events_derived_total")
                    .Help("Derived events, by the service of their base event.")
                    .Register(registry_)),
-      deliveries_(prometheus::BuildCounter().Name("outbox_deliveries_total").Help("Tries by outcome.").Register(registry_)),
+      deliveries_(prometheus::BuildCounter()
+                      .Name("outbox_deliveries_total")
+                      .Help("Tries by outcome.")
+                      .Register(registry_)),
       depth_(prometheus::BuildGauge()
                  .Name("outbox_depth")
                  .Help("Messages neither sent nor dead.")
@@ -47,7 +60,8 @@ Metrics::Metrics()
 {
 }
 
-void Metrics::http_request(std::string_view method, std::string_view route, unsigned status, std::chrono::nanoseconds duration)
+void Metrics::http_request(std::string_view method, std::string_view route, unsigned status,
+                           std::chrono::nanoseconds duration)
 {
     const std::string path(route.empty() ? "other" : route);
     const std::string verb(route.empty() ? "other" : method);
@@ -61,14 +75,20 @@ void Metrics::ingest_batch(std::size_t events, std::chrono::nanoseconds duration
     batch_seconds_.Observe(in_seconds(duration));
 }
 
-void Metrics::event_stored(std::string_view service) { events_.Add({{"service", std::string(service)}}).Increment(); }
+void Metrics::event_stored(std::string_view service)
+{
+    events_.Add({{"service", std::string(service)}}).Increment();
+}
 
 void Metrics::events_derived(std::string_view service, std::size_t count)
 {
     derived_.Add({{"service", std::string(service)}}).Increment(static_cast<double>(count));
 }
 
-void Metrics::delivery(std::string_view outcome) { deliveries_.Add({{"outcome", std::string(outcome)}}).Increment(); }
+void Metrics::delivery(std::string_view outcome)
+{
+    deliveries_.Add({{"outcome", std::string(outcome)}}).Increment();
+}
 
 void Metrics::outbox(std::size_t depth, double oldest_unsent_seconds)
 {

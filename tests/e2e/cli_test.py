@@ -365,7 +365,7 @@ class DocumentTest(EndToEndTest):
         metrics = client.get("/metrics")
         self.assertEqual(metrics.status, 200)
         self.assertIn(b"# TYPE", metrics.body)
-        self.assertIn(b'route="/ingest/{service}"', metrics.body)
+        self.assertIn(b'path="/ingest/{service}"', metrics.body)
         document = client.get("/openapi.json").json()
         self.assertTrue(document["openapi"].startswith("3.1"))
         self.assertLessEqual({"/ingest/{service}", "/events", "/events/{id}", "/health"}, set(document["paths"]))

@@ -40,9 +40,9 @@ fi
 if [ -e "$redocly/installed" ]; then
     linters=$((linters + 1))
     # A warning is a fault too: the document has none.
-    REDOCLY_TELEMETRY=off REDOCLY_SUPPRESS_UPDATE_NOTICE=true \
-        "$redocly/node_modules/.bin/redocly" lint --format=json "$document" >"$tools/redocly.json" 2>"$tools/redocly.log"
-    if [ $? -eq 0 ] && python3 -c 'import json, sys; sys.exit(len(json.load(open(sys.argv[1]))["problems"]) > 0)' "$tools/redocly.json"; then
+    if REDOCLY_TELEMETRY=off REDOCLY_SUPPRESS_UPDATE_NOTICE=true \
+        "$redocly/node_modules/.bin/redocly" lint --format=json "$document" >"$tools/redocly.json" 2>"$tools/redocly.log" &&
+        python3 -c 'import json, sys; sys.exit(len(json.load(open(sys.argv[1]))["problems"]) > 0)' "$tools/redocly.json"; then
         echo "redocly: OK"
     else
         cat "$tools/redocly.json" "$tools/redocly.log"

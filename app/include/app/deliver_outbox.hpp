@@ -1,5 +1,9 @@
 #pragma once
 
+#include "app/ports/message_sink.hpp"
+#include "app/ports/outbox_store.hpp"
+#include "domain/lane.hpp"
+
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
@@ -8,10 +12,6 @@
 #include <mutex>
 #include <string_view>
 #include <vector>
-
-#include "app/ports/message_sink.hpp"
-#include "app/ports/outbox_store.hpp"
-#include "domain/lane.hpp"
 
 namespace app {
 
@@ -24,18 +24,19 @@ struct DeliveryOptions {
     bool until_empty = false;  // leave once nothing is due
 };
 
-// The worker's loop for one subscription: leases lanes, reads ahead, hands messages to the sink, writes what became
-// of them. One thread runs it; wake() and stop() may be called from any.
+// The worker's loop for one subscription: leases lanes, reads ahead, hands messages to the sink, writes what
+// became of them. One thread runs it; wake() and stop() may be called from any.
 class DeliverOutbox {
 public:
     using Random = std::function<double()>;                         // [0, 1)
     using Observer = std::function<void(domain::Verdict verdict)>;  // each outcome, on the running thread
-    using Fault = std::function<void(std::string_view reason)>;     // the store failed; tried again with a pause
+    using Fault = std::function<void(std::string_view reason)>;  // the store failed; tried again with a pause
 
-    DeliverOutbox(OutboxStore& store, MessageSink& sink, DeliveryOptions options, Random random, Observer observer, Fault fault);
+    DeliverOutbox(OutboxStore& store, MessageSink& sink, DeliveryOptions options, Random random,
+                  Observer observer, Fault fault);
 
-    // Returns after stop(), or when nothing is due with until_empty. What is in flight is waited for, then the lanes
-    // are handed back; tries that did not end in time are charged to nobody.
+    // Returns after stop(), or when nothing is due with until_empty. What is in flight is waited for, then
+    // the lanes are handed back; tries that did not end in time are charged to nobody.
     void run();
     void wake();
     void stop();

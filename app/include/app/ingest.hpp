@@ -1,16 +1,16 @@
 #pragma once
 
+#include "domain/ingest.hpp"
+#include "domain/json.hpp"
+#include "domain/result.hpp"
+#include "domain/service_registry.hpp"
+
 #include <chrono>
 #include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
-
-#include "domain/ingest.hpp"
-#include "domain/json.hpp"
-#include "domain/result.hpp"
-#include "domain/service_registry.hpp"
 
 namespace app {
 
@@ -32,8 +32,8 @@ struct Envelope {
     std::optional<domain::TimePoint> occurred_at = {};
 };
 
-// The pure first half of ingest: from text to a prepared event. Constant after construction, so every io thread
-// may use it.
+// The pure first half of ingest: from text to a prepared event. Constant after construction, so every io
+// thread may use it.
 class PrepareEvent {
 public:
     PrepareEvent(const domain::ServiceRegistry& registry, IngestPolicy policy);
@@ -41,7 +41,8 @@ public:
     bool knows(std::string_view service) const;
 
     // A fault with fields is a strict service's refusal of a payload that lenient mode would store.
-    domain::Result<domain::PreparedEvent> prepare(std::string_view service, const domain::JsonDocument& document,
+    domain::Result<domain::PreparedEvent> prepare(std::string_view service,
+                                                  const domain::JsonDocument& document,
                                                   Envelope envelope) const;
 
 private:

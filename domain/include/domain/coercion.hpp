@@ -1,6 +1,7 @@
 #pragma once
 
 #include <boost/json/value.hpp>
+
 #include <optional>
 #include <string>
 
@@ -19,8 +20,9 @@ const char* expectation(FieldType type);
 // The value as Python's str() prints it, because dedupe keys of existing senders look so: None, True, 12.5.
 std::string python_text(const boost::json::value& value);
 
-// The value as JSON text. Real numbers keep their point (650.0), where Boost.JSON would write 6.5E2 and PostgreSQL
-// then 650: receivers that tell integers from real numbers see what the system that Polis replaces sent them.
+// The value as JSON text. Real numbers keep their point (650.0), where Boost.JSON would write 6.5E2 and
+// PostgreSQL then 650: receivers that tell integers from real numbers see what the system that Polis replaces
+// sent them.
 std::string json_text(const boost::json::value& value);
 
 }  // namespace domain

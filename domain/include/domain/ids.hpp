@@ -1,6 +1,7 @@
 #pragma once
 
 #include <boost/uuid/uuid.hpp>
+
 #include <chrono>
 #include <compare>
 #include <cstdint>
@@ -38,8 +39,8 @@ Uuid first_id_at(TimePoint time);
 std::optional<Uuid> parse_uuid(std::string_view text);
 std::string to_string(const Uuid& id);
 
-// 128-bit digest of (service, key), the primary key of the dedupe tables. A version 5 UUID: whoever chooses keys
-// could at most collide two keys of their own.
+// 128-bit digest of (service, key), the primary key of the dedupe tables. A version 5 UUID: whoever chooses
+// keys could at most collide two keys of their own.
 Uuid key_digest(std::string_view service, std::string_view key);
 
 // RFC 3339 in UTC with microseconds when they are not zero: 2026-11-21T04:00:00.25Z.

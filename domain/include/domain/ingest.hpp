@@ -1,5 +1,9 @@
 #pragma once
 
+#include "domain/ids.hpp"
+
+#include <boost/container_hash/hash.hpp>
+
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -10,15 +14,11 @@
 #include <unordered_map>
 #include <vector>
 
-#include <boost/container_hash/hash.hpp>
-
-#include "domain/ids.hpp"
-
 // What happens to events between the pure preparation of a request and the transaction that stores them.
 namespace domain {
 
-// Rows of the outbox are spread over lanes by their ordering key; a lane is delivered by one worker at a time.
-// The database holds one cursor a lane, so this number is part of the schema.
+// Rows of the outbox are spread over lanes by their ordering key; a lane is delivered by one worker at a
+// time. The database holds one cursor a lane, so this number is part of the schema.
 constexpr std::int16_t lane_count = 16;
 
 // FNV-1a over the ordering key: equal in every process and version.
@@ -29,15 +29,15 @@ struct PreparedDerived {
     std::string service;
     std::string payload;  // JSON text
     std::string key;
-    Uuid digest;                                  // of (service, key)
-    std::chrono::milliseconds dedupe_window{};    // 0 = never suppressed
+    Uuid digest;                                // of (service, key)
+    std::chrono::milliseconds dedupe_window{};  // 0 = never suppressed
 };
 
 // One event with everything that is known before the database is asked.
 struct PreparedEvent {
     std::string service;
-    std::string payload;            // the sender's JSON text
-    std::string patch;              // JSON object to overlay for the normalised payload; empty = equal to the payload
+    std::string payload;  // the sender's JSON text
+    std::string patch;    // JSON object to overlay for the normalised payload; empty = equal to the payload
     std::string validation_errors;  // JSON array; empty = none
     std::string request_key;        // empty = none
     Uuid request_digest;            // of (service, request_key)
@@ -51,7 +51,7 @@ struct PreparedEvent {
 
 struct IngestAnswer {
     Uuid event_id;
-    std::vector<Uuid> derived;     // in rule order; a suppressed one is named by the event that was there before
+    std::vector<Uuid> derived;  // in rule order; a suppressed one is named by the event that was there before
     std::vector<Uuid> suppressed;  // those of `derived` that were there before
     std::string validation_errors;
     bool replayed = false;
@@ -59,16 +59,17 @@ struct IngestAnswer {
     bool operator==(const IngestAnswer&) const = default;
 };
 
-// The first answer, from what is stored with a base event. `suppressed` has one entry an ordinal, or none at all.
-IngestAnswer first_answer(const Uuid& base, unsigned derived_count, std::span<const std::optional<Uuid>> suppressed,
-                          std::string validation_errors);
+// The first answer, from what is stored with a base event. `suppressed` has one entry an ordinal, or none at
+// all.
+IngestAnswer first_answer(const Uuid& base, unsigned derived_count,
+                          std::span<const std::optional<Uuid>> suppressed, std::string validation_errors);
 
 using UuidHash = boost::hash<Uuid>;
 
 // What the key tables hold about the keys of a batch.
 struct KnownKeys {
     std::unordered_map<Uuid, IngestAnswer, UuidHash> requests;  // by request digest
-    std::unordered_map<Uuid, Uuid, UuidHash> derived;           // by derived digest: the newest event of that key
+    std::unordered_map<Uuid, Uuid, UuidHash> derived;  // by derived digest: the newest event of that key
 };
 
 // Ids in strictly increasing order, also after those of other processes and of a clock that went back.
@@ -118,8 +119,9 @@ struct IngestPlan {
     std::vector<IngestAnswer> answers;  // one a prepared event, in order
 };
 
-// Decides for a batch, under the writer's fence: which events are repeats, which derived events are suppressed,
-// which ids everything gets, and what is answered. A repeat within the batch meets the first of its key.
+// Decides for a batch, under the writer's fence: which events are repeats, which derived events are
+// suppressed, which ids everything gets, and what is answered. A repeat within the batch meets the first of
+// its key.
 IngestPlan plan_ingest(std::span<const PreparedEvent* const> batch, KnownKeys known, FamilyIds& ids);
 
 }  // namespace domain

@@ -1,5 +1,8 @@
 #pragma once
 
+#include "domain/outbox.hpp"
+#include "domain/retry_policy.hpp"
+
 #include <cstdint>
 #include <deque>
 #include <functional>
@@ -9,9 +12,6 @@
 #include <string>
 #include <unordered_map>
 #include <vector>
-
-#include "domain/outbox.hpp"
-#include "domain/retry_policy.hpp"
 
 namespace domain {
 
@@ -28,13 +28,19 @@ struct ShelfEntry {
 struct Settlement {
     std::int64_t acked_seq = 0;
     bool cursor_moved = false;
-    std::vector<ShelfEntry> shelved;        // new or changed entries of the shelf
-    std::vector<std::int64_t> delivered;    // entries of the shelf that succeeded
-    std::vector<ShelfEntry> dead;           // become dead letters
-    bool destination_gone = false;          // 410: disable the subscription
+    std::vector<ShelfEntry> shelved;      // new or changed entries of the shelf
+    std::vector<std::int64_t> delivered;  // entries of the shelf that succeeded
+    std::vector<ShelfEntry> dead;         // become dead letters
+    bool destination_gone = false;        // 410: disable the subscription
 
-    bool empty() const { return !cursor_moved && shelved.empty() && delivered.empty() && dead.empty() && !destination_gone; }
-    bool exceptional() const { return !shelved.empty() || !delivered.empty() || !dead.empty() || destination_gone; }
+    bool empty() const
+    {
+        return !cursor_moved && shelved.empty() && delivered.empty() && dead.empty() && !destination_gone;
+    }
+    bool exceptional() const
+    {
+        return !shelved.empty() || !delivered.empty() || !dead.empty() || destination_gone;
+    }
 };
 
 struct LaneLimits {
@@ -43,15 +49,16 @@ struct LaneLimits {
 };
 
 // Delivery of one lane of one subscription, as decisions without I/O: which message may go out now, what its
-// outcome means, and how far the cursor may move. Order per key holds through retries: while a message of a key is
-// in flight or on the shelf, later ones of that key wait, and no others. Owned by one thread.
+// outcome means, and how far the cursor may move. Order per key holds through retries: while a message of a
+// key is in flight or on the shelf, later ones of that key wait, and no others. Owned by one thread.
 class Lane {
 public:
     using Draw = std::function<double()>;  // random number in [0, 1)
 
-    // `finished` are rows beyond the cursor that reached their end by way of the shelf: they are not sent again.
-    Lane(std::int16_t lane, std::int64_t acked_seq, std::vector<ShelfEntry> shelf, std::set<std::int64_t> finished,
-         RetryPolicy policy, LaneLimits limits, Draw draw);
+    // `finished` are rows beyond the cursor that reached their end by way of the shelf: they are not sent
+    // again.
+    Lane(std::int16_t lane, std::int64_t acked_seq, std::vector<ShelfEntry> shelf,
+         std::set<std::int64_t> finished, RetryPolicy policy, LaneLimits limits, Draw draw);
 
     std::int16_t lane() const { return lane_; }
     std::int64_t acked_seq() const { return acked_seq_; }
@@ -66,7 +73,8 @@ public:
     const OutboxMessage* take();
     bool has_ready() const { return !ready_.empty(); }
 
-    // Entries of the shelf that are due: the head of each key. Their messages are read again and sent one by one.
+    // Entries of the shelf that are due: the head of each key. Their messages are read again and sent one by
+    // one.
     std::vector<std::int64_t> take_due(TimePoint now);
     std::optional<TimePoint> next_due() const;
 

@@ -1,11 +1,11 @@
 #pragma once
 
+#include "domain/ids.hpp"
+
 #include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
-
-#include "domain/ids.hpp"
 
 namespace domain {
 
@@ -29,8 +29,8 @@ enum class Verdict {
 
 struct DeliveryOutcome {
     Verdict verdict = Verdict::delivered;
-    std::string error = {};                                    // for operators; never a payload
-    std::optional<std::chrono::seconds> retry_after = {};      // what the destination asked for
+    std::string error = {};                                // for operators; never a payload
+    std::optional<std::chrono::seconds> retry_after = {};  // what the destination asked for
 };
 
 }  // namespace domain

@@ -1,9 +1,9 @@
 #pragma once
 
+#include "domain/outbox.hpp"
+
 #include <chrono>
 #include <cstdint>
-
-#include "domain/outbox.hpp"
 
 namespace domain {
 
@@ -13,8 +13,9 @@ struct RetryPolicy {
     std::chrono::milliseconds max{300'000};
 };
 
-// Exponential backoff with full jitter: anything from 0 to base * 2^(attempts-1), at most `max`; `draw` is a random
-// number in [0, 1). `attempts` counts tries that failed, from 1. A destination's Retry-After is the least wait.
+// Exponential backoff with full jitter: anything from 0 to base * 2^(attempts-1), at most `max`; `draw` is a
+// random number in [0, 1). `attempts` counts tries that failed, from 1. A destination's Retry-After is the
+// least wait.
 std::chrono::milliseconds retry_wait(const RetryPolicy& policy, std::uint32_t attempts, double draw,
                                      std::optional<std::chrono::seconds> retry_after);
 

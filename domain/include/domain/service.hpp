@@ -1,6 +1,10 @@
 #pragma once
 
+#include "domain/coercion.hpp"
+#include "domain/result.hpp"
+
 #include <boost/json/object.hpp>
+
 #include <chrono>
 #include <functional>
 #include <memory>
@@ -8,14 +12,11 @@
 #include <string_view>
 #include <vector>
 
-#include "domain/coercion.hpp"
-#include "domain/result.hpp"
-
 namespace domain {
 
-// What normalisation made of a payload. The normalised payload is the raw one overlaid with `patch`, which holds
-// only what differs: null for a declared field that is absent, and coerced values. So undeclared fields keep
-// their exact text. With errors the patch is empty and the normalised payload is the raw one.
+// What normalisation made of a payload. The normalised payload is the raw one overlaid with `patch`, which
+// holds only what differs: null for a declared field that is absent, and coerced values. So undeclared fields
+// keep their exact text. With errors the patch is empty and the normalised payload is the raw one.
 struct Normalization {
     boost::json::object patch;
     std::vector<FieldError> errors;
@@ -30,7 +31,10 @@ public:
 // The normalised payload as rules read it: a field is never missing, it is null.
 class Facts {
 public:
-    Facts(const boost::json::object& payload, const boost::json::object& patch) : payload_(payload), patch_(patch) {}
+    Facts(const boost::json::object& payload, const boost::json::object& patch)
+        : payload_(payload), patch_(patch)
+    {
+    }
 
     const boost::json::value& operator[](std::string_view field) const;
 
@@ -39,8 +43,8 @@ private:
     const boost::json::object& patch_;
 };
 
-// A key that suppresses a second derived event of its service for the rule's window. A key with a missing part
-// identifies nothing and never suppresses.
+// A key that suppresses a second derived event of its service for the rule's window. A key with a missing
+// part identifies nothing and never suppresses.
 struct DerivedKey {
     std::string text;
     bool complete = true;
@@ -74,7 +78,8 @@ struct Service {
 
 using ServiceFactory = std::function<Service(const RuleSettings&)>;
 
-// --- Building blocks for the files in services/ ---------------------------------------------------------------
+// --- Building blocks for the files in services/
+// ---------------------------------------------------------------
 
 struct Field {
     std::string name;

@@ -1,16 +1,17 @@
 #pragma once
 
+#include "domain/service.hpp"
+
 #include <functional>
 #include <map>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "domain/service.hpp"
-
 namespace domain {
 
-// 1 to 100 of [A-Za-z0-9._-], because it becomes a Kafka topic; not "." or "..", which clients resolve as paths.
+// 1 to 100 of [A-Za-z0-9._-], because it becomes a Kafka topic; not "." or "..", which clients resolve as
+// paths.
 bool valid_service_name(std::string_view name);
 
 // Services by name, and the pass-through service for every other name. Constant after start-up.

@@ -34,10 +34,10 @@ std::vector<DerivedEvent> evaluate(const Facts& facts)
 
 Service make_health(const RuleSettings&)
 {
-    return {declared_fields({{"patient_id", FieldType::integer},
-                             {"alert", FieldType::text},
-                             {"location", FieldType::text}}),
-            rule(evaluate)};
+    return {
+        declared_fields(
+            {{"patient_id", FieldType::integer}, {"alert", FieldType::text}, {"location", FieldType::text}}),
+        rule(evaluate)};
 }
 
 }  // namespace domain::services

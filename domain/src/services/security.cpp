@@ -5,7 +5,8 @@ namespace domain::services {
 
 Service make_security(const RuleSettings&)
 {
-    return {declared_fields({{"alert", FieldType::boolean}, {"camera_trigger", FieldType::text}}), no_rules()};
+    return {declared_fields({{"alert", FieldType::boolean}, {"camera_trigger", FieldType::text}}),
+            no_rules()};
 }
 
 }  // namespace domain::services

@@ -5,8 +5,9 @@ namespace domain::services {
 
 Service make_transport(const RuleSettings&)
 {
-    return {declared_fields({{"bus_id", FieldType::integer}, {"lat", FieldType::real}, {"lon", FieldType::real}}),
-            no_rules()};
+    return {
+        declared_fields({{"bus_id", FieldType::integer}, {"lat", FieldType::real}, {"lon", FieldType::real}}),
+        no_rules()};
 }
 
 }  // namespace domain::services

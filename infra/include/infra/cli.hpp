@@ -1,12 +1,12 @@
 #pragma once
 
+#include "infra/config/load.hpp"
+
 #include <iosfwd>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
-
-#include "infra/config/load.hpp"
 
 namespace infra {
 

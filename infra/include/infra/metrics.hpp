@@ -1,5 +1,7 @@
 #pragma once
 
+#include "domain/ingest.hpp"
+
 #include <prometheus/counter.h>
 #include <prometheus/family.h>
 #include <prometheus/gauge.h>
@@ -10,17 +12,17 @@
 #include <string>
 #include <string_view>
 
-#include "domain/ingest.hpp"
-
 namespace infra {
 
-// The Prometheus metrics of one process. Every label set is bounded: routes by template, services by the registry
+// The Prometheus metrics of one process. Every label set is bounded: routes by template, services by the
+// registry
 // ("other" for all the rest).
 class Metrics {
 public:
     Metrics();
 
-    void http_request(std::string_view method, std::string_view route, unsigned status, std::chrono::nanoseconds duration);
+    void http_request(std::string_view method, std::string_view route, unsigned status,
+                      std::chrono::nanoseconds duration);
     void ingest_batch(std::size_t events, std::chrono::nanoseconds duration);
     void event_stored(std::string_view service);
     void events_derived(std::string_view service, std::size_t count);

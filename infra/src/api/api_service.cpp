@@ -1,10 +1,5 @@
 #include "infra/api/api_service.hpp"
 
-#include <atomic>
-#include <condition_variable>
-#include <mutex>
-#include <thread>
-
 #include "api/events_handler.hpp"
 #include "api/ingest_handler.hpp"
 #include "infra/http/server.hpp"
@@ -14,6 +9,11 @@
 #include "pg/connection.hpp"
 #include "pg/query_pool.hpp"
 #include "web/assets.hpp"
+
+#include <atomic>
+#include <condition_variable>
+#include <mutex>
+#include <thread>
 
 namespace infra {
 namespace {
@@ -27,7 +27,9 @@ app::IngestPolicy policy_of(const Config& config)
     policy.strict = [ingest = config.ingest](std::string_view service) {
         return ingest.validation_of(service) == Validation::strict;
     };
-    policy.dedupe_window = [rules = config.rules](std::string_view rule) { return rules.dedupe_window_of(rule); };
+    policy.dedupe_window = [rules = config.rules](std::string_view rule) {
+        return rules.dedupe_window_of(rule);
+    };
     policy.publish_base_events = config.ingest.publish_base_events;
     return policy;
 }
@@ -48,15 +50,19 @@ http::ServerOptions server_options(const Config& config)
 
 pg::EventWriterOptions writer_options(const Config& config)
 {
-    return {config.database.url, config.ingest.batch_rows_max, config.ingest.queue_rows_max, config.ingest.queue_bytes_max};
+    return {config.database.url, config.ingest.batch_rows_max, config.ingest.queue_rows_max,
+            config.ingest.queue_bytes_max};
 }
 
 std::string_view mode_name(EventHubMode mode)
 {
     switch (mode) {
-        case EventHubMode::http: return "http";
-        case EventHubMode::kafka: return "kafka";
-        case EventHubMode::amqp: return "amqp";
+        case EventHubMode::http:
+            return "http";
+        case EventHubMode::kafka:
+            return "kafka";
+        case EventHubMode::amqp:
+            return "amqp";
     }
     return "";
 }
@@ -106,13 +112,17 @@ public:
           prepare_(registry, policy_of(config)),
           pool_(config.database.pool_size, config.database.url, "polis-api"),
           writer_(writer_options(config),
-                  [this](const pg::CommittedBatch& batch) { metrics_.ingest_batch(batch.events, batch.duration); }),
+                  [this](const pg::CommittedBatch& batch) {
+                      metrics_.ingest_batch(batch.events, batch.duration);
+                  }),
           ingest_(prepare_, registry, writer_, pool_, metrics_)
     {
         add_routes();
         server_.emplace(server_options(config), router_,
                         [this](std::string_view method, std::string_view route, unsigned status,
-                               std::chrono::nanoseconds duration) { metrics_.http_request(method, route, status, duration); });
+                               std::chrono::nanoseconds duration) {
+                            metrics_.http_request(method, route, status, duration);
+                        });
     }
 
     ~Impl() { stop(std::chrono::seconds(0)); }
@@ -142,25 +152,32 @@ public:
 private:
     void add_routes()
     {
-        router_.add("POST", "/ingest/{service}",
-                    [this](http::Request&& request, http::Reply reply) { ingest_(std::move(request), std::move(reply)); });
+        router_.add("POST", "/ingest/{service}", [this](http::Request&& request, http::Reply reply) {
+            ingest_(std::move(request), std::move(reply));
+        });
         router_.add("GET", "/events", [this](http::Request&& request, http::Reply reply) {
             api::list_events(pool_, request, std::move(reply));
         });
         router_.add("GET", "/events/{id}", [this](http::Request&& request, http::Reply reply) {
             api::show_event(pool_, request, std::move(reply));
         });
-        router_.add("GET", "/health",
-                    [](http::Request&&, const http::Reply& reply) { reply(json_text(R"({"status":"ok"})")); });
-        router_.add("GET", "/healthz",
-                    [](http::Request&&, const http::Reply& reply) { reply(json_text(R"({"status":"ok"})")); });
+        router_.add("GET", "/health", [](http::Request&&, const http::Reply& reply) {
+            reply(json_text(R"({"status":"ok"})"));
+        });
+        router_.add("GET", "/healthz", [](http::Request&&, const http::Reply& reply) {
+            reply(json_text(R"({"status":"ok"})"));
+        });
         router_.add("GET", "/api/health", [this](http::Request&&, const http::Reply& reply) {
             reply(json_text(R"({"status":"healthy","event_hub_mode":")" + std::string(mode_) + R"("})"));
         });
-        router_.add("GET", "/readyz", [this](http::Request&&, http::Reply reply) { ready(std::move(reply)); });
-        router_.add("GET", "/metrics", [this](http::Request&&, http::Reply reply) { metrics(std::move(reply)); });
+        router_.add("GET", "/readyz",
+                    [this](http::Request&&, http::Reply reply) { ready(std::move(reply)); });
+        router_.add("GET", "/metrics",
+                    [this](http::Request&&, http::Reply reply) { metrics(std::move(reply)); });
         for (const char* path : {"/openapi.json", "/docs", "/redoc", "/favicon.ico", "/docs/assets/{*}"}) {
-            router_.add("GET", path, [](http::Request&& request, const http::Reply& reply) { serve_asset(request, reply); });
+            router_.add("GET", path, [](http::Request&& request, const http::Reply& reply) {
+                serve_asset(request, reply);
+            });
         }
     }
 
@@ -176,9 +193,11 @@ private:
         pool_.submit(
             [reply](soci::session& session) {
                 int tables = 0;
-                session << "SELECT (to_regclass('events') IS NOT NULL AND to_regclass('outbox') IS NOT NULL)::int",
+                session << "SELECT (to_regclass('events') IS NOT NULL AND to_regclass('outbox') IS NOT "
+                           "NULL)::int",
                     soci::into(tables);
-                reply(tables == 1 ? json_text(R"({"status":"ready"})") : not_ready("schema missing; run polis-migrate up"));
+                reply(tables == 1 ? json_text(R"({"status":"ready"})")
+                                  : not_ready("schema missing; run polis-migrate up"));
             },
             [reply] { reply(not_ready("database not reachable")); });
     }
@@ -195,13 +214,15 @@ private:
                 long long depth = 0;
                 double oldest = 0;
                 // Bounded: a backlog beyond this is told as this.
-                session << "SELECT count(*), coalesce(extract(epoch FROM now() - min(created_at)), 0)::float8 FROM "
-                           "(SELECT uuid7_time(o.event_id) AS created_at FROM lane_cursors c CROSS JOIN LATERAL "
-                           "(SELECT event_id FROM outbox o WHERE o.lane = c.lane AND o.seq > c.acked_seq "
-                           "ORDER BY o.seq LIMIT 10000) o UNION ALL "
-                           "SELECT uuid7_time(o.event_id) FROM outbox_retries r JOIN outbox o USING (lane, seq) "
-                           "JOIN lane_cursors c USING (subscription_id, lane) "
-                           "WHERE r.delivered_at IS NULL AND r.seq <= c.acked_seq) unsent",
+                session
+                    << "SELECT count(*), coalesce(extract(epoch FROM now() - min(created_at)), 0)::float8 "
+                       "FROM "
+                       "(SELECT uuid7_time(o.event_id) AS created_at FROM lane_cursors c CROSS JOIN LATERAL "
+                       "(SELECT event_id FROM outbox o WHERE o.lane = c.lane AND o.seq > c.acked_seq "
+                       "ORDER BY o.seq LIMIT 10000) o UNION ALL "
+                       "SELECT uuid7_time(o.event_id) FROM outbox_retries r JOIN outbox o USING (lane, seq) "
+                       "JOIN lane_cursors c USING (subscription_id, lane) "
+                       "WHERE r.delivered_at IS NULL AND r.seq <= c.acked_seq) unsent",
                     soci::into(depth), soci::into(oldest);
                 metrics_.outbox(static_cast<std::size_t>(depth), oldest);
                 show();
@@ -215,8 +236,11 @@ private:
         std::unique_lock lock(mutex_);
         while (!stopping_) {
             lock.unlock();
-            pool_.submit([](soci::session& session) { session << "SELECT ensure_event_partitions(3), ensure_outbox_partitions()"; },
-                         [] { log_warning("partitions not checked"); });
+            pool_.submit(
+                [](soci::session& session) {
+                    session << "SELECT ensure_event_partitions(3), ensure_outbox_partitions()";
+                },
+                [] { log_warning("partitions not checked"); });
             lock.lock();
             wake_.wait_for(lock, maintenance_interval, [this] { return stopping_; });
         }

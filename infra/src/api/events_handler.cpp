@@ -1,10 +1,10 @@
 #include "api/events_handler.hpp"
 
-#include <charconv>
-
 #include "domain/result.hpp"
 #include "domain/service_registry.hpp"
 #include "pg/event_queries.hpp"
+
+#include <charconv>
 
 namespace infra::api {
 namespace {
@@ -19,7 +19,8 @@ Result<std::int64_t> whole_number(std::string_view name, std::string_view text)
 {
     std::int64_t value = 0;
     const auto [end, ec] = std::from_chars(text.data(), text.data() + text.size(), value);
-    if (ec != std::errc{} || end != text.data() + text.size()) return Fault{std::string(name) + " must be an integer"};
+    if (ec != std::errc{} || end != text.data() + text.size())
+        return Fault{std::string(name) + " must be an integer"};
     if (value < 0) return Fault{std::string(name) + " must not be negative"};
     return value;
 }
@@ -34,7 +35,8 @@ std::optional<Fault> read_number(const http::Request& request, std::string_view 
     return std::nullopt;
 }
 
-std::optional<Fault> read_id(const http::Request& request, std::string_view name, std::optional<domain::Uuid>& target)
+std::optional<Fault> read_id(const http::Request& request, std::string_view name,
+                             std::optional<domain::Uuid>& target)
 {
     const auto* text = request.query_value(name);
     if (text == nullptr) return std::nullopt;
@@ -43,7 +45,8 @@ std::optional<Fault> read_id(const http::Request& request, std::string_view name
     return std::nullopt;
 }
 
-std::optional<Fault> read_time(const http::Request& request, std::string_view name, std::optional<domain::TimePoint>& target)
+std::optional<Fault> read_time(const http::Request& request, std::string_view name,
+                               std::optional<domain::TimePoint>& target)
 {
     const auto* text = request.query_value(name);
     if (text == nullptr) return std::nullopt;
@@ -55,10 +58,11 @@ std::optional<Fault> read_time(const http::Request& request, std::string_view na
 Result<pg::EventFilter> read_filter(const http::Request& request)
 {
     pg::EventFilter filter;
-    for (const auto& fault : {read_number(request, "limit", filter.limit), read_number(request, "offset", filter.offset),
-                              read_id(request, "source_event_id", filter.source_event_id),
-                              read_id(request, "after", filter.older_than), read_id(request, "before", filter.newer_than),
-                              read_time(request, "since", filter.since), read_time(request, "until", filter.until)}) {
+    for (const auto& fault :
+         {read_number(request, "limit", filter.limit), read_number(request, "offset", filter.offset),
+          read_id(request, "source_event_id", filter.source_event_id),
+          read_id(request, "after", filter.older_than), read_id(request, "before", filter.newer_than),
+          read_time(request, "since", filter.since), read_time(request, "until", filter.until)}) {
         if (fault) return *fault;
     }
     if (filter.older_than && filter.newer_than) return Fault{"give either after or before"};
@@ -94,7 +98,8 @@ void list_events(pg::QueryPool& pool, const http::Request& request, http::Reply 
 {
     auto filter = read_filter(request);
     if (!filter) return reply(http::problem(422, filter.error().detail));
-    if (filter->limit > limit_max) return reply(http::problem(400, "Limit must be less than or equal to 100"));
+    if (filter->limit > limit_max)
+        return reply(http::problem(400, "Limit must be less than or equal to 100"));
     auto work = [filter = *filter, request, reply](soci::session& session) {
         auto page = pg::read_events(session, filter);
         http::Response response;

@@ -1,10 +1,11 @@
 #include "api/ingest_handler.hpp"
 
-#include <boost/json.hpp>
-#include <memory>
-
 #include "api/ingest_request.hpp"
 #include "pg/event_queries.hpp"
+
+#include <boost/json.hpp>
+
+#include <memory>
 
 namespace infra::api {
 namespace {
@@ -27,12 +28,20 @@ http::Response refusal_response(app::AppendRefusal refusal)
 {
     const char* detail = "";
     switch (refusal) {
-        case app::AppendRefusal::queue_full: detail = "Too much is waiting to be stored; nothing of this request was. Try again."; break;
-        case app::AppendRefusal::unavailable: detail = "The database is not available; nothing was stored. Try again."; break;
-        case app::AppendRefusal::outcome_unknown:
-            detail = "The connection to the database was lost; it is not known whether this was stored. Repeat it with its dedupe key.";
+        case app::AppendRefusal::queue_full:
+            detail = "Too much is waiting to be stored; nothing of this request was. Try again.";
             break;
-        case app::AppendRefusal::stopping: detail = "The service is stopping; nothing was stored. Try again."; break;
+        case app::AppendRefusal::unavailable:
+            detail = "The database is not available; nothing was stored. Try again.";
+            break;
+        case app::AppendRefusal::outcome_unknown:
+            detail =
+                "The connection to the database was lost; it is not known whether this was stored. Repeat it "
+                "with its dedupe key.";
+            break;
+        case app::AppendRefusal::stopping:
+            detail = "The service is stopping; nothing was stored. Try again.";
+            break;
     }
     auto response = http::problem(503, detail);
     response.headers.push_back({"Retry-After", "1"});
@@ -77,8 +86,9 @@ void IngestHandler::operator()(http::Request&& request, http::Reply reply) const
     work->reply = std::move(reply);
     std::vector<domain::PreparedEvent> events;
     for (auto& item : read->items) {
-        auto prepared = item.document ? prepare_.prepare(work->service, *item.document, std::move(item.envelope))
-                                      : domain::Result<domain::PreparedEvent>(item.document.error());
+        auto prepared = item.document
+                            ? prepare_.prepare(work->service, *item.document, std::move(item.envelope))
+                            : domain::Result<domain::PreparedEvent>(item.document.error());
         if (prepared) {
             events.push_back(std::move(*prepared));
             work->faults.emplace_back();
@@ -92,7 +102,8 @@ void IngestHandler::operator()(http::Request&& request, http::Reply reply) const
         break;
     }
     if (events.empty()) return answer(*work, {});
-    log_.append(std::move(events), [this, work](app::AppendResult result) { answer(*work, std::move(result)); });
+    log_.append(std::move(events),
+                [this, work](app::AppendResult result) { answer(*work, std::move(result)); });
 }
 
 void IngestHandler::answer(const Work& work, app::AppendResult result) const
@@ -132,13 +143,14 @@ void IngestHandler::answer(const Work& work, app::AppendResult result) const
         response.body = R"({"results":[)" + results + "]}";
         if (all_replayed) response.headers.push_back({"Idempotent-Replayed", "true"});
     } else {
-        response = http::problem(422, work.faults.empty() ? "the batch is empty" : "no item of the batch was stored");
+        response = http::problem(
+            422, work.faults.empty() ? "the batch is empty" : "no item of the batch was stored");
         response.body.pop_back();
         response.body += R"(,"results":[)" + results + "]}";
     }
     if (to_keep == nullptr) return work.reply(std::move(response));
-    auto keep = [service = work.service, body = work.body, errors = app::field_errors_json(to_keep->fields), response,
-                 reply = work.reply](soci::session& session) {
+    auto keep = [service = work.service, body = work.body, errors = app::field_errors_json(to_keep->fields),
+                 response, reply = work.reply](soci::session& session) {
         pg::keep_in_quarantine(session, service, body, errors);
         reply(response);
     };
@@ -151,7 +163,8 @@ void IngestHandler::quarantine(const Work& work, domain::Fault fault) const
     auto reply = work.reply;
     pool_.submit(
         [service = work.service, body = work.body, fault, reply](soci::session& session) {
-            const auto id = pg::keep_in_quarantine(session, service, body, app::field_errors_json(fault.fields));
+            const auto id =
+                pg::keep_in_quarantine(session, service, body, app::field_errors_json(fault.fields));
             reply(fault_response(fault, id));
         },
         [reply] { reply(refusal_response(app::AppendRefusal::unavailable)); });
@@ -159,7 +172,8 @@ void IngestHandler::quarantine(const Work& work, domain::Fault fault) const
 
 void IngestHandler::count(const Work& work, const app::AppendedEvents& events) const
 {
-    const std::string_view label = registry_.find(work.service) != nullptr ? std::string_view(work.service) : "other";
+    const std::string_view label =
+        registry_.find(work.service) != nullptr ? std::string_view(work.service) : "other";
     for (const auto& event : events) {
         if (!event || event->replayed) continue;
         metrics_.event_stored(label);

@@ -11,8 +11,8 @@ namespace infra::api {
 // POST /ingest/{service}. Everything it refers to must outlive every request.
 class IngestHandler {
 public:
-    IngestHandler(const app::PrepareEvent& prepare, const domain::ServiceRegistry& registry, app::EventLog& log,
-                  pg::QueryPool& pool, Metrics& metrics)
+    IngestHandler(const app::PrepareEvent& prepare, const domain::ServiceRegistry& registry,
+                  app::EventLog& log, pg::QueryPool& pool, Metrics& metrics)
         : prepare_(prepare), registry_(registry), log_(log), pool_(pool), metrics_(metrics)
     {
     }

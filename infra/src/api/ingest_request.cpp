@@ -12,7 +12,8 @@ using domain::Result;
 std::string media_type(std::string_view content_type)
 {
     std::string type(content_type.substr(0, content_type.find(';')));
-    type.erase(std::remove_if(type.begin(), type.end(), [](char c) { return c == ' ' || c == '\t'; }), type.end());
+    type.erase(std::remove_if(type.begin(), type.end(), [](char c) { return c == ' ' || c == '\t'; }),
+               type.end());
     std::transform(type.begin(), type.end(), type.begin(),
                    [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c; });
     return type;
@@ -20,7 +21,8 @@ std::string media_type(std::string_view content_type)
 
 bool is_json(const std::string& type)
 {
-    return type.empty() || type == "application/json" || (type.starts_with("application/") && type.ends_with("+json"));
+    return type.empty() || type == "application/json" ||
+           (type.starts_with("application/") && type.ends_with("+json"));
 }
 
 // The request's own key; for item i of a batch it is "key#i", so that a whole batch may be repeated safely.
@@ -35,9 +37,13 @@ std::string item_key(const std::string& key, std::size_t index)
     return key.empty() ? key : key + "#" + std::to_string(index);
 }
 
-Fault attribute_fault(std::string_view name) { return Fault{"CloudEvent attribute " + std::string(name) + " is missing or malformed"}; }
+Fault attribute_fault(std::string_view name)
+{
+    return Fault{"CloudEvent attribute " + std::string(name) + " is missing or malformed"};
+}
 
-// The context attributes of a CloudEvent, wherever they stand; `attribute` gives one by its name, "" when absent.
+// The context attributes of a CloudEvent, wherever they stand; `attribute` gives one by its name, "" when
+// absent.
 template <class Attribute>
 Result<app::Envelope> cloud_envelope(Attribute attribute)
 {
@@ -56,7 +62,8 @@ Result<app::Envelope> cloud_envelope(Attribute attribute)
 std::string_view text_member(const boost::json::object& object, std::string_view name)
 {
     const auto* value = object.if_contains(name);
-    return value != nullptr && value->is_string() ? std::string_view(value->get_string()) : std::string_view();
+    return value != nullptr && value->is_string() ? std::string_view(value->get_string())
+                                                  : std::string_view();
 }
 
 IngestItem unwrap(Result<JsonDocument> document)
@@ -88,7 +95,8 @@ Result<IngestItems> read_array(std::string_view body, const std::string& key, bo
     IngestItems result{{}, true};
     for (std::size_t i = 0; i < documents->size(); ++i) {
         auto& document = (*documents)[i];
-        result.items.push_back(cloud ? unwrap(std::move(document)) : IngestItem{std::move(document), {item_key(key, i)}});
+        result.items.push_back(cloud ? unwrap(std::move(document))
+                                     : IngestItem{std::move(document), {item_key(key, i)}});
     }
     return result;
 }
@@ -116,10 +124,11 @@ Result<IngestItems> read_ingest_request(const http::Request& request)
     if (type == "application/x-ndjson") return read_lines(request.body, key);
     if (type == "application/cloudevents-batch+json") return read_array(request.body, key, true);
     if (!is_json(type)) return Fault{"the body must be JSON: send Content-Type: application/json"};
-    if (type == "application/cloudevents+json") return IngestItems{{unwrap(domain::parse_json(request.body))}};
+    if (type == "application/cloudevents+json")
+        return IngestItems{{unwrap(domain::parse_json(request.body))}};
     if (!request.header("ce-id").empty() || !request.header("ce-specversion").empty()) {
-        auto envelope =
-            cloud_envelope([&request](std::string_view name) { return request.header("ce-" + std::string(name)); });
+        auto envelope = cloud_envelope(
+            [&request](std::string_view name) { return request.header("ce-" + std::string(name)); });
         if (!envelope) return envelope.error();
         return IngestItems{{{domain::parse_json(request.body), std::move(*envelope)}}};
     }

@@ -1,11 +1,11 @@
 #pragma once
 
+#include "app/ingest.hpp"
+#include "infra/http/message.hpp"
+
 #include <optional>
 #include <string>
 #include <vector>
-
-#include "app/ingest.hpp"
-#include "infra/http/message.hpp"
 
 namespace infra::api {
 
@@ -20,8 +20,8 @@ struct IngestItems {
     bool batch = false;
 };
 
-// Takes a body apart by its content type: one object, a JSON array, NDJSON, or CloudEvents in binary, structured
-// or batch mode. The documents point into request.body.
+// Takes a body apart by its content type: one object, a JSON array, NDJSON, or CloudEvents in binary,
+// structured or batch mode. The documents point into request.body.
 domain::Result<IngestItems> read_ingest_request(const http::Request& request);
 
 }  // namespace infra::api

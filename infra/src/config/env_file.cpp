@@ -1,6 +1,6 @@
-#include <fmt/format.h>
-
 #include "config/settings.hpp"
+
+#include <fmt/format.h>
 
 namespace infra::config {
 namespace {

@@ -1,7 +1,7 @@
+#include "config/option.hpp"
+
 #include <fmt/format.h>
 #include <fmt/ranges.h>
-
-#include "config/option.hpp"
 
 namespace infra {
 namespace config {

@@ -1,14 +1,15 @@
 #include "infra/config/load.hpp"
 
-#include <algorithm>
-#include <cstdlib>
-#include <fmt/format.h>
-#include <fmt/ranges.h>
-#include <system_error>
-#include <unistd.h>
-
 #include "config/option.hpp"
 #include "config/settings.hpp"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <system_error>
+#include <unistd.h>
 
 namespace infra {
 namespace config {

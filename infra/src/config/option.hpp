@@ -1,11 +1,11 @@
 #pragma once
 
+#include "infra/config/load.hpp"
+
 #include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
-
-#include "infra/config/load.hpp"
 
 namespace infra::config {
 

@@ -1,12 +1,13 @@
 #include "config/rules.hpp"
 
-#include <algorithm>
-#include <array>
 #include <boost/url/parse.hpp>
 #include <boost/url/url_view.hpp>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
 #include <charconv>
 #include <cmath>
-#include <fmt/format.h>
 
 namespace infra::config {
 namespace {

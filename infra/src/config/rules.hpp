@@ -1,5 +1,7 @@
 #pragma once
 
+#include "config/option.hpp"
+
 #include <chrono>
 #include <cstdint>
 #include <limits>
@@ -9,8 +11,6 @@
 #include <type_traits>
 #include <utility>
 #include <vector>
-
-#include "config/option.hpp"
 
 // Builders of option rules. `Field` is a callable that returns a reference to the field in a Config, so that
 // a row of the table names its field once and the conversion is checked by its type.

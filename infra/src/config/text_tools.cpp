@@ -1,9 +1,10 @@
-#include <algorithm>
+#include "config/settings.hpp"
+
 #include <fmt/format.h>
+
+#include <algorithm>
 #include <fstream>
 #include <system_error>
-
-#include "config/settings.hpp"
 
 namespace infra::config {
 namespace {

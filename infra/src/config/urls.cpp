@@ -1,10 +1,11 @@
-#include <algorithm>
+#include "config/rules.hpp"
+
 #include <boost/url/parse.hpp>
 #include <boost/url/url_view.hpp>
 #include <libpq-fe.h>
-#include <memory>
 
-#include "config/rules.hpp"
+#include <algorithm>
+#include <memory>
 
 namespace infra {
 namespace {

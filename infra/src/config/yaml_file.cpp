@@ -1,10 +1,11 @@
-#include <algorithm>
-#include <fmt/format.h>
-#include <set>
-#include <yaml-cpp/yaml.h>
-
 #include "config/option.hpp"
 #include "config/settings.hpp"
+
+#include <fmt/format.h>
+#include <yaml-cpp/yaml.h>
+
+#include <algorithm>
+#include <set>
 
 namespace infra::config {
 namespace {

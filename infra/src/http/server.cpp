@@ -46,7 +46,10 @@ public:
     {
         error_code ec;
         listen(ec);
-        if (ec) throw std::system_error(static_cast<std::error_code>(ec), "http: cannot listen");
+        if (ec) {
+            throw std::system_error(static_cast<std::error_code>(ec),
+                                    "cannot listen on " + options.host + ":" + std::to_string(options.port));
+        }
     }
 
     ~Impl() { drain(std::chrono::milliseconds(0)); }

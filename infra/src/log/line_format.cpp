@@ -1,8 +1,9 @@
 #include "log/line_format.hpp"
 
+#include <fmt/format.h>
+
 #include <array>
 #include <cmath>
-#include <fmt/format.h>
 #include <iterator>
 
 namespace infra::log {

@@ -1,11 +1,11 @@
 #pragma once
 
+#include "infra/log/log.hpp"
+
 #include <chrono>
 #include <cstdint>
 #include <string>
 #include <string_view>
-
-#include "infra/log/log.hpp"
 
 namespace infra::log {
 

@@ -1,16 +1,17 @@
 #include "infra/log/log.hpp"
 
-#include <array>
-#include <atomic>
-#include <memory>
-#include <mutex>
+#include "infra/log/repeat_limiter.hpp"
+#include "log/line_format.hpp"
+
 #include <spdlog/logger.h>
 #include <spdlog/pattern_formatter.h>
 #include <spdlog/sinks/ostream_sink.h>
 #include <spdlog/sinks/stdout_sinks.h>
 
-#include "infra/log/repeat_limiter.hpp"
-#include "log/line_format.hpp"
+#include <array>
+#include <atomic>
+#include <memory>
+#include <mutex>
 
 namespace infra {
 namespace {

@@ -1,20 +1,27 @@
 #pragma once
 
+#include "domain/ids.hpp"
+#include "pg/connection.hpp"
+
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
 
-#include "domain/ids.hpp"
-#include "pg/connection.hpp"
-
 namespace infra::pg {
 
-// One-dimensional arrays in PostgreSQL's binary format (array_recv): header, then length and bytes per element.
-// A batch of any size is then one statement with a constant text.
+// One-dimensional arrays in PostgreSQL's binary format (array_recv): header, then length and bytes per
+// element. A batch of any size is then one statement with a constant text.
 class BinaryArray {
 public:
-    enum class Element : std::uint32_t { int2 = 21, int8 = 20, text = 25, timestamptz = 1184, uuid = 2950, jsonb = 3802 };
+    enum class Element : std::uint32_t {
+        int2 = 21,
+        int8 = 20,
+        text = 25,
+        timestamptz = 1184,
+        uuid = 2950,
+        jsonb = 3802
+    };
 
     explicit BinaryArray(Element element);
 

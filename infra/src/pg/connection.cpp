@@ -7,10 +7,7 @@
 namespace infra::pg {
 namespace {
 
-std::string first_line(std::string_view text)
-{
-    return std::string(text.substr(0, text.find('\n')));
-}
+std::string first_line(std::string_view text) { return std::string(text.substr(0, text.find('\n'))); }
 
 std::string quoted(std::string_view value)
 {
@@ -42,8 +39,8 @@ bool is_lost(PGconn* connection, std::string_view sqlstate)
 std::string conninfo(const std::string& url, const ConnectOptions& options)
 {
     char* parse_error = nullptr;
-    const std::unique_ptr<PQconninfoOption, decltype(&PQconninfoFree)> parsed(PQconninfoParse(url.c_str(), &parse_error),
-                                                                              &PQconninfoFree);
+    const std::unique_ptr<PQconninfoOption, decltype(&PQconninfoFree)> parsed(
+        PQconninfoParse(url.c_str(), &parse_error), &PQconninfoFree);
     if (!parsed) {
         PQfreemem(parse_error);
         throw SqlError("", "DATABASE_URL is not a PostgreSQL connection URI");
@@ -124,8 +121,8 @@ void Pipeline::send(const char* prepared, std::span<const Param> params, int res
         sizes.push_back(param.size);
         formats.push_back(param.format);
     }
-    check_sent(PQsendQueryPrepared(connection_, prepared, static_cast<int>(params.size()), values.data(), sizes.data(),
-                                   formats.data(), result_format));
+    check_sent(PQsendQueryPrepared(connection_, prepared, static_cast<int>(params.size()), values.data(),
+                                   sizes.data(), formats.data(), result_format));
 }
 
 std::vector<Result> Pipeline::sync()

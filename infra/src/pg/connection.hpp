@@ -13,8 +13,8 @@
 
 namespace infra::pg {
 
-// A failure that the database or the connection reported. what() is the primary message only: the detail line may
-// hold values of a payload.
+// A failure that the database or the connection reported. what() is the primary message only: the detail line
+// may hold values of a payload.
 class SqlError : public std::runtime_error {
 public:
     SqlError(std::string sqlstate, const std::string& message)
@@ -73,8 +73,8 @@ public:
 
     void prepare(const char* name, const char* sql);
     void send(const char* prepared, std::span<const Param> params, int result_format = 0);
-    // Ends the group and reads the results of all it held, in order. After an error the results up to it are lost
-    // and the error is thrown, once the connection is in step again.
+    // Ends the group and reads the results of all it held, in order. After an error the results up to it are
+    // lost and the error is thrown, once the connection is in step again.
     std::vector<Result> sync();
 
 private:

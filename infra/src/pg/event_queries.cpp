@@ -1,10 +1,10 @@
 #include "pg/event_queries.hpp"
 
+#include <boost/json/serialize.hpp>
+#include <boost/json/string.hpp>
 #include <soci/postgresql/soci-postgresql.h>
 
 #include <algorithm>
-#include <boost/json/serialize.hpp>
-#include <boost/json/string.hpp>
 #include <random>
 
 namespace infra::pg {
@@ -16,7 +16,8 @@ constexpr int quarantine_rows_max = 100'000;
 
 constexpr auto event_columns =
     "SELECT id::text, service, (extract(epoch FROM \"timestamp\") * 1000000)::bigint, payload::text, "
-    "normalized_payload::text, deduplication_key, source_event_id::text, validation_errors::text FROM event_details ";
+    "normalized_payload::text, deduplication_key, source_event_id::text, validation_errors::text FROM "
+    "event_details ";
 
 std::string quoted(std::string_view text) { return boost::json::serialize(boost::json::string(text)); }
 
@@ -35,7 +36,8 @@ domain::TimePoint micros(long long value) { return domain::TimePoint{std::chrono
 // Without the closing brace, so that a caller may add members.
 std::string open_event(const soci::row& row, const domain::Uuid& id)
 {
-    std::string out = R"({"id":")" + domain::to_string(id) + R"(","service":)" + quoted(row.get<std::string>(1));
+    std::string out =
+        R"({"id":")" + domain::to_string(id) + R"(","service":)" + quoted(row.get<std::string>(1));
     out += R"(,"timestamp":")" + domain::format_time(micros(row.get<long long>(2))) + R"(","payload":)";
     out += row.get<std::string>(3);
     out += R"(,"normalized_payload":)" + json_or_null(row, 4);
@@ -50,7 +52,7 @@ domain::Uuid row_id(const soci::row& row) { return domain::parse_uuid(row.get<st
 
 // Every filter but the service is a range of ids, because the time and the family of an event are in its id.
 struct Range {
-    domain::Uuid low{};  // inclusive
+    domain::Uuid low{};   // inclusive
     domain::Uuid high{};  // inclusive
 
     void at_least(const domain::Uuid& id) { low = std::max(low, id); }
@@ -122,10 +124,12 @@ std::string read_deliveries(soci::session& session, const domain::Uuid& id)
                                  ? domain::to_string(domain::family_member(id, domain::family_ordinal_max))
                                  : low;
     const soci::rowset<soci::row> rows =
-        (session.prepare << "SELECT id::text, topic, subscription, status, attempts, "
-                            "(extract(epoch FROM published_at) * 1000000)::bigint, last_error, event_id::text "
-                            "FROM outbox_messages WHERE event_id >= CAST(:low AS uuid) AND event_id <= CAST(:high AS uuid) "
-                            "ORDER BY seq, subscription",
+        (session.prepare
+             << "SELECT id::text, topic, subscription, status, attempts, "
+                "(extract(epoch FROM published_at) * 1000000)::bigint, last_error, event_id::text "
+                "FROM outbox_messages WHERE event_id >= CAST(:low AS uuid) AND event_id <= CAST(:high AS "
+                "uuid) "
+                "ORDER BY seq, subscription",
          soci::use(low), soci::use(high));
     std::string out;
     for (const auto& row : rows) {
@@ -133,11 +137,14 @@ std::string read_deliveries(soci::session& session, const domain::Uuid& id)
         const auto created = domain::id_time(domain::parse_uuid(event_id).value());
         out += out.empty() ? "" : ",";
         out += R"({"id":")" + row.get<std::string>(0) + R"(","topic":)" + quoted(row.get<std::string>(1));
-        out += R"(,"subscription":)" + quoted(row.get<std::string>(2)) + R"(,"status":")" + row.get<std::string>(3);
+        out += R"(,"subscription":)" + quoted(row.get<std::string>(2)) + R"(,"status":")" +
+               row.get<std::string>(3);
         out += R"(","attempts":)" + std::to_string(row.get<int>(4)) + R"(,"published_at":)";
-        out += row.get_indicator(5) == soci::i_null ? "null"
-                                                    : quoted(domain::format_time(micros(row.get<long long>(5))));
-        out += R"(,"created_at":")" + domain::format_time(created) + R"(","last_error":)" + text_or_null(row, 6);
+        out += row.get_indicator(5) == soci::i_null
+                   ? "null"
+                   : quoted(domain::format_time(micros(row.get<long long>(5))));
+        out +=
+            R"(,"created_at":")" + domain::format_time(created) + R"(","last_error":)" + text_or_null(row, 6);
         out += R"(,"event_id":")" + event_id + R"("})";
     }
     return out;
@@ -161,11 +168,12 @@ EventPage read_events(soci::session& session, const EventFilter& filter)
     const long long offset = filter.offset;
     const bool upwards = filter.newer_than.has_value();
     // The empty service name does not exist, so it can stand for "any" only together with its own text.
-    const std::string sql = std::string(event_columns) + "WHERE id >= CAST(:low AS uuid) AND id <= CAST(:high AS uuid) " +
-                            (filter.service ? "AND service = :service " : "AND :service = '' ") + "ORDER BY id " +
-                            (upwards ? "ASC" : "DESC") + " LIMIT :limit OFFSET :offset";
-    const soci::rowset<soci::row> rows = (session.prepare << sql, soci::use(low), soci::use(high), soci::use(service),
-                                          soci::use(limit), soci::use(offset));
+    const std::string sql = std::string(event_columns) +
+                            "WHERE id >= CAST(:low AS uuid) AND id <= CAST(:high AS uuid) " +
+                            (filter.service ? "AND service = :service " : "AND :service = '' ") +
+                            "ORDER BY id " + (upwards ? "ASC" : "DESC") + " LIMIT :limit OFFSET :offset";
+    const soci::rowset<soci::row> rows = (session.prepare << sql, soci::use(low), soci::use(high),
+                                          soci::use(service), soci::use(limit), soci::use(offset));
     EventPage page;
     std::vector<std::string> events;
     std::size_t bytes = 0;
@@ -193,11 +201,12 @@ std::optional<std::string> read_event(soci::session& session, const domain::Uuid
 {
     auto family = read_family(session, id);
     if (family.own.empty()) return std::nullopt;
-    return family.own + R"(,"derived_events":[)" + family.derived + R"(],"deliveries":[)" + read_deliveries(session, id) + "]}";
+    return family.own + R"(,"derived_events":[)" + family.derived + R"(],"deliveries":[)" +
+           read_deliveries(session, id) + "]}";
 }
 
-std::optional<domain::Uuid> keep_in_quarantine(soci::session& session, const std::string& service, const std::string& body,
-                                               const std::string& errors_json)
+std::optional<domain::Uuid> keep_in_quarantine(soci::session& session, const std::string& service,
+                                               const std::string& body, const std::string& errors_json)
 {
     const auto now = std::chrono::floor<std::chrono::microseconds>(std::chrono::system_clock::now());
     const auto id = domain::family_id(domain::id_tick_at(now), random_bits());
@@ -205,9 +214,10 @@ std::optional<domain::Uuid> keep_in_quarantine(soci::session& session, const std
     const long long rows_max = quarantine_rows_max;
     // The body is valid UTF-8 without NUL here: it was parsed before it was refused.
     soci::statement insert =
-        (session.prepare << "INSERT INTO quarantine (id, service, body, errors) "
-                            "SELECT CAST(:id AS uuid), :service, convert_to(:body, 'UTF8'), CAST(:errors AS jsonb) "
-                            "WHERE (SELECT count(*) FROM (SELECT FROM quarantine LIMIT :rows_max) q) < :rows_max2",
+        (session.prepare
+             << "INSERT INTO quarantine (id, service, body, errors) "
+                "SELECT CAST(:id AS uuid), :service, convert_to(:body, 'UTF8'), CAST(:errors AS jsonb) "
+                "WHERE (SELECT count(*) FROM (SELECT FROM quarantine LIMIT :rows_max) q) < :rows_max2",
          soci::use(id_text), soci::use(service), soci::use(body), soci::use(errors_json), soci::use(rows_max),
          soci::use(rows_max));
     insert.execute(true);

@@ -1,13 +1,13 @@
 #pragma once
 
+#include "domain/ids.hpp"
+
 #include <soci/soci.h>
 
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
-
-#include "domain/ids.hpp"
 
 namespace infra::pg {
 
@@ -16,10 +16,10 @@ struct EventFilter {
     std::int64_t offset = 0;
     std::optional<std::string> service;
     std::optional<domain::Uuid> source_event_id;
-    std::optional<domain::TimePoint> since;    // inclusive
-    std::optional<domain::TimePoint> until;    // exclusive
-    std::optional<domain::Uuid> older_than;    // cursor `after`
-    std::optional<domain::Uuid> newer_than;    // cursor `before`
+    std::optional<domain::TimePoint> since;  // inclusive
+    std::optional<domain::TimePoint> until;  // exclusive
+    std::optional<domain::Uuid> older_than;  // cursor `after`
+    std::optional<domain::Uuid> newer_than;  // cursor `before`
 };
 
 // One page: the events as a JSON array, newest first, and the ids at its ends.
@@ -35,7 +35,7 @@ EventPage read_events(soci::session& session, const EventFilter& filter);
 std::optional<std::string> read_event(soci::session& session, const domain::Uuid& id);
 
 // Keeps a refused body for an operator and returns its id; empty when the quarantine is full.
-std::optional<domain::Uuid> keep_in_quarantine(soci::session& session, const std::string& service, const std::string& body,
-                                               const std::string& errors_json);
+std::optional<domain::Uuid> keep_in_quarantine(soci::session& session, const std::string& service,
+                                               const std::string& body, const std::string& errors_json);
 
 }  // namespace infra::pg

@@ -1,14 +1,14 @@
 #include "infra/pg/event_writer.hpp"
 
+#include "infra/log/log.hpp"
+#include "pg/ingest_transaction.hpp"
+
 #include <algorithm>
 #include <condition_variable>
 #include <deque>
 #include <mutex>
 #include <thread>
 #include <utility>
-
-#include "infra/log/log.hpp"
-#include "pg/ingest_transaction.hpp"
 
 namespace infra::pg {
 namespace {
@@ -116,7 +116,8 @@ private:
         }
     }
 
-    void report(const std::vector<Request>& batch, const std::vector<app::AppendResult>& results, Clock::duration duration)
+    void report(const std::vector<Request>& batch, const std::vector<app::AppendResult>& results,
+                Clock::duration duration)
     {
         if (results.front().refusal) return;
         std::size_t events = 0;
@@ -133,7 +134,8 @@ private:
         try {
             return split(batch, commit_without_poison(events));
         } catch (const SqlError& error) {
-            const bool unknown = transaction_ && transaction_->committing() && dynamic_cast<const ConnectionLost*>(&error);
+            const bool unknown =
+                transaction_ && transaction_->committing() && dynamic_cast<const ConnectionLost*>(&error);
             log_error("batch not stored", {{"sqlstate", error.sqlstate()},
                                            {"reason", error.what()},
                                            {"requests", batch.size()},
@@ -156,8 +158,8 @@ private:
         return results;
     }
 
-    // A row that the database refuses must not fail its neighbours: the batch is tried in halves, each rolled back,
-    // until the poison is known, and then all others are committed together.
+    // A row that the database refuses must not fail its neighbours: the batch is tried in halves, each rolled
+    // back, until the poison is known, and then all others are committed together.
     app::AppendedEvents commit_without_poison(const std::vector<Prepared>& events)
     {
         try {
@@ -203,8 +205,8 @@ private:
         find_poison(events.subspan(events.size() / 2), poison);
     }
 
-    // One transaction, repeated where that can help: after a serialization failure, with missing partitions made,
-    // and once over a fresh connection when the old one was found dead before anything was committed.
+    // One transaction, repeated where that can help: after a serialization failure, with missing partitions
+    // made, and once over a fresh connection when the old one was found dead before anything was committed.
     std::vector<domain::IngestAnswer> run(std::span<const Prepared> events, IngestTransaction::End end)
     {
         bool fresh = !transaction_;

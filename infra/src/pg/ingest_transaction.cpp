@@ -1,11 +1,11 @@
 #include "pg/ingest_transaction.hpp"
 
+#include "pg/binary.hpp"
+
 #include <algorithm>
 #include <chrono>
 #include <cstring>
 #include <random>
-
-#include "pg/binary.hpp"
 
 namespace infra::pg {
 namespace {
@@ -125,11 +125,11 @@ domain::KnownKeys IngestTransaction::read_keys(const PGresult* requests, const P
     domain::KnownKeys known;
     for (int row = 0; row < PQntuples(requests); ++row) {
         const auto suppressed = parse_uuid_array(text_field(requests, row, 3));
-        known.requests.emplace(
-            uuid_field(requests, row, 0),
-            domain::first_answer(uuid_field(requests, row, 1),
-                                 static_cast<unsigned>(std::strtoul(PQgetvalue(requests, row, 2), nullptr, 10)), suppressed,
-                                 text_field(requests, row, 4)));
+        known.requests.emplace(uuid_field(requests, row, 0),
+                               domain::first_answer(uuid_field(requests, row, 1),
+                                                    static_cast<unsigned>(std::strtoul(
+                                                        PQgetvalue(requests, row, 2), nullptr, 10)),
+                                                    suppressed, text_field(requests, row, 4)));
     }
     for (int row = 0; row < PQntuples(derived); ++row) {
         known.derived.emplace(uuid_field(derived, row, 0), uuid_field(derived, row, 1));
@@ -144,7 +144,8 @@ domain::IngestPlan IngestTransaction::plan(std::span<const domain::PreparedEvent
     const Param requests = uuid_keys(request_digests, batch, false);
     const Param derived = uuid_keys(derived_digests, batch, true);
     pipeline_->send("begin", {});
-    // Every statement after the fence has a snapshot of its own, so it sees all that earlier holders committed.
+    // Every statement after the fence has a snapshot of its own, so it sees all that earlier holders
+    // committed.
     pipeline_->send("fence", {});
     pipeline_->send("newest", {});
     pipeline_->send("request_keys", {&requests, 1});
@@ -164,7 +165,8 @@ void IngestTransaction::send_rows(const domain::IngestPlan& plan)
     for (const auto& key : plan.request_keys) request_digest.add(key.digest), request_event.add(key.event_id);
     for (const auto& key : plan.derived_keys) derived_digest.add(key.digest), derived_event.add(key.event_id);
 
-    BinaryArray id(Element::uuid), occurred_at(Element::timestamptz), derived_count(Element::int2), service(Element::text);
+    BinaryArray id(Element::uuid), occurred_at(Element::timestamptz), derived_count(Element::int2),
+        service(Element::text);
     BinaryArray payload(Element::jsonb), patch(Element::jsonb), key(Element::text), errors(Element::jsonb);
     BinaryArray suppressed(Element::text);
     for (const auto& event : plan.events) {
@@ -176,7 +178,8 @@ void IngestTransaction::send_rows(const domain::IngestPlan& plan)
         add_json_or_null(patch, event.patch);
         add_text_or_null(key, event.key);
         add_json_or_null(errors, event.validation_errors);
-        event.suppressed.empty() ? suppressed.add_null() : suppressed.add_text(uuid_array_text(event.suppressed));
+        event.suppressed.empty() ? suppressed.add_null()
+                                 : suppressed.add_text(uuid_array_text(event.suppressed));
     }
 
     BinaryArray lane(Element::int2), key_hash(Element::int8), event_id(Element::uuid), topic(Element::text);
@@ -189,16 +192,29 @@ void IngestTransaction::send_rows(const domain::IngestPlan& plan)
         message.add_json(row.payload);
     }
 
-    const Param params[] = {request_digest.param(), request_event.param(), derived_digest.param(), derived_event.param(),
-                            id.param(),             occurred_at.param(),   derived_count.param(),  service.param(),
-                            payload.param(),        patch.param(),         key.param(),            errors.param(),
-                            suppressed.param(),     lane.param(),          key_hash.param(),       event_id.param(),
-                            topic.param(),          message.param()};
+    const Param params[] = {request_digest.param(),
+                            request_event.param(),
+                            derived_digest.param(),
+                            derived_event.param(),
+                            id.param(),
+                            occurred_at.param(),
+                            derived_count.param(),
+                            service.param(),
+                            payload.param(),
+                            patch.param(),
+                            key.param(),
+                            errors.param(),
+                            suppressed.param(),
+                            lane.param(),
+                            key_hash.param(),
+                            event_id.param(),
+                            topic.param(),
+                            message.param()};
     pipeline_->send("insert", params);
 }
 
-std::vector<domain::IngestAnswer> IngestTransaction::run(std::span<const domain::PreparedEvent* const> batch, End end,
-                                                         bool notify)
+std::vector<domain::IngestAnswer> IngestTransaction::run(std::span<const domain::PreparedEvent* const> batch,
+                                                         End end, bool notify)
 {
     committing_ = false;
     auto plan = this->plan(batch);
@@ -208,7 +224,8 @@ std::vector<domain::IngestAnswer> IngestTransaction::run(std::span<const domain:
     pipeline_->send(end == End::commit ? "commit" : "rollback", {});
     const auto results = pipeline_->sync();
     committing_ = false;
-    // The server answers COMMIT with ROLLBACK where the transaction had failed, and libpq calls that a success.
+    // The server answers COMMIT with ROLLBACK where the transaction had failed, and libpq calls that a
+    // success.
     if (end == End::commit && std::strcmp(PQcmdStatus(results.back().get()), "COMMIT") != 0) {
         throw SqlError("25P02", "the transaction was rolled back");
     }

@@ -1,13 +1,13 @@
 #pragma once
 
+#include "domain/ingest.hpp"
+#include "pg/connection.hpp"
+
 #include <memory>
 #include <optional>
 #include <span>
 #include <string>
 #include <vector>
-
-#include "domain/ingest.hpp"
-#include "pg/connection.hpp"
 
 namespace infra::pg {
 
@@ -21,7 +21,8 @@ public:
     explicit IngestTransaction(const std::string& database_url);
 
     // Throws SqlError. `committing()` tells whether a connection that was lost may have committed.
-    std::vector<domain::IngestAnswer> run(std::span<const domain::PreparedEvent* const> batch, End end, bool notify);
+    std::vector<domain::IngestAnswer> run(std::span<const domain::PreparedEvent* const> batch, End end,
+                                          bool notify);
     bool committing() const { return committing_; }
 
     // Brings the connection back out of a failed transaction.

@@ -1,5 +1,8 @@
 #include "infra/pg/migrator.hpp"
 
+#include "infra/embedded_migrations.hpp"
+#include "pg/connection.hpp"
+
 #include <openssl/evp.h>
 #include <soci/postgresql/soci-postgresql.h>
 
@@ -10,14 +13,13 @@
 #include <map>
 #include <memory>
 
-#include "infra/embedded_migrations.hpp"
-#include "pg/connection.hpp"
-
 namespace infra::pg {
 namespace {
 
 constexpr std::string_view up_suffix = ".up.sql";
 constexpr std::string_view down_suffix = ".down.sql";
+constexpr std::string_view migration_applied = "applied ";
+constexpr std::string_view migration_pending = "pending";
 
 struct Migration {
     std::string name;  // "0001_events"
@@ -74,7 +76,8 @@ struct Applied {
 std::map<int, Applied> read_applied(soci::session& session)
 {
     int exists = 0;
-    session << "SELECT count(*)::int FROM pg_class WHERE oid = to_regclass('schema_migrations')", soci::into(exists);
+    session << "SELECT count(*)::int FROM pg_class WHERE oid = to_regclass('schema_migrations')",
+        soci::into(exists);
     std::map<int, Applied> applied;
     if (exists == 0) return applied;
     const soci::rowset<soci::row> rows =
@@ -89,13 +92,16 @@ std::map<int, Applied> read_applied(soci::session& session)
 
 void make_tables(soci::session& session)
 {
-    session << "CREATE TABLE IF NOT EXISTS schema_migrations (version integer PRIMARY KEY, name text NOT NULL, "
-               "checksum text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())";
-    session << "CREATE TABLE IF NOT EXISTS schema_history (id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY, "
-               "direction text NOT NULL, name text NOT NULL, at timestamptz NOT NULL DEFAULT now())";
+    session
+        << "CREATE TABLE IF NOT EXISTS schema_migrations (version integer PRIMARY KEY, name text NOT NULL, "
+           "checksum text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())";
+    session
+        << "CREATE TABLE IF NOT EXISTS schema_history (id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY, "
+           "direction text NOT NULL, name text NOT NULL, at timestamptz NOT NULL DEFAULT now())";
 }
 
-// A migration's text goes to libpq as it is: SOCI would read every colon in it, even in comments, as a parameter.
+// A migration's text goes to libpq as it is: SOCI would read every colon in it, even in comments, as a
+// parameter.
 void execute_script(soci::session& session, std::string_view text)
 {
     const Result result(PQexec(native(session), std::string(text).c_str()));
@@ -109,7 +115,8 @@ void execute_script(soci::session& session, std::string_view text)
 // SOCI's commit() also succeeds on a transaction that has failed.
 void commit_or_throw(soci::session& session, soci::transaction& transaction)
 {
-    if (PQtransactionStatus(native(session)) != PQTRANS_INTRANS) throw SqlError("25P02", "the transaction has failed");
+    if (PQtransactionStatus(native(session)) != PQTRANS_INTRANS)
+        throw SqlError("25P02", "the transaction has failed");
     transaction.commit();
 }
 
@@ -133,12 +140,53 @@ auto translated(Action action)
     }
 }
 
+std::vector<MigrationLine> compare(const std::map<int, Applied>& applied, const std::map<int, Migration>& all)
+{
+    std::vector<MigrationLine> lines;
+    for (const auto& [version, migration] : all) {
+        const auto at = applied.find(version);
+        std::string state(migration_pending);
+        if (at != applied.end()) {
+            state = at->second.checksum == migration.checksum
+                        ? std::string(migration_applied) + at->second.applied_at
+                        : "changed since it was applied";
+        }
+        lines.push_back({version, migration.name, std::move(state)});
+    }
+    for (const auto& [version, row] : applied) {
+        if (!all.contains(version)) lines.push_back({version, row.name, "unknown to this program"});
+    }
+    return lines;
+}
+
+SchemaState judge(const std::vector<MigrationLine>& lines)
+{
+    SchemaState state;
+    for (const auto& line : lines) {
+        if (line.state == migration_pending) {
+            state.older = true;
+        } else if (!line.state.starts_with(migration_applied)) {
+            state.foreign.push_back(
+                "migration " + line.name + " is " + line.state +
+                "; use the program that belongs to this schema, or run: polis-migrate status");
+        }
+    }
+    return state;
+}
+
+// What was applied must be what this program carries; on anything else no step is safe.
+void require_own_schema(const std::map<int, Applied>& applied, const std::map<int, Migration>& all)
+{
+    const auto state = judge(compare(applied, all));
+    if (!state.foreign.empty()) throw std::runtime_error(state.foreign.front());
+}
+
 void apply(soci::session& session, int version, const Migration& migration)
 {
     soci::transaction transaction(session);
     execute_script(session, migration.up);
-    session << "INSERT INTO schema_migrations (version, name, checksum) VALUES (:v, :n, :c)", soci::use(version),
-        soci::use(migration.name), soci::use(migration.checksum);
+    session << "INSERT INTO schema_migrations (version, name, checksum) VALUES (:v, :n, :c)",
+        soci::use(version), soci::use(migration.name), soci::use(migration.checksum);
     session << "INSERT INTO schema_history (direction, name) VALUES ('up', :n)", soci::use(migration.name);
     commit_or_throw(session, transaction);
 }
@@ -151,8 +199,10 @@ std::vector<std::string> Migrator::up()
         const auto session = locked_session(url_);
         make_tables(*session);
         const auto applied = read_applied(*session);
+        const auto all = embedded();
+        require_own_schema(applied, all);
         std::vector<std::string> done;
-        for (const auto& [version, migration] : embedded()) {
+        for (const auto& [version, migration] : all) {
             if (applied.contains(version)) continue;
             apply(*session, version, migration);
             done.push_back(migration.name);
@@ -169,14 +219,17 @@ std::string Migrator::down()
         if (applied.empty()) return "";
         const int version = applied.rbegin()->first;
         const auto all = embedded();
+        require_own_schema(applied, all);
         const auto at = all.find(version);
-        if (at == all.end() || at->second.down.empty()) {
-            throw std::runtime_error("this program does not know how to undo " + applied.rbegin()->second.name);
+        if (at->second.down.empty()) {
+            throw std::runtime_error("this program does not know how to undo " +
+                                     applied.rbegin()->second.name);
         }
         soci::transaction transaction(*session);
         execute_script(*session, at->second.down);
         *session << "DELETE FROM schema_migrations WHERE version = :v", soci::use(version);
-        *session << "INSERT INTO schema_history (direction, name) VALUES ('down', :n)", soci::use(at->second.name);
+        *session << "INSERT INTO schema_history (direction, name) VALUES ('down', :n)",
+            soci::use(at->second.name);
         commit_or_throw(*session, transaction);
         return at->second.name;
     });
@@ -186,22 +239,7 @@ std::vector<MigrationLine> Migrator::status()
 {
     return translated([this] {
         const auto session = connect(url_, {"polis-migrate"});
-        const auto applied = read_applied(*session);
-        const auto all = embedded();
-        std::vector<MigrationLine> lines;
-        for (const auto& [version, migration] : all) {
-            const auto at = applied.find(version);
-            std::string state = "pending";
-            if (at != applied.end()) {
-                state = at->second.checksum == migration.checksum ? "applied " + at->second.applied_at
-                                                                  : "changed since it was applied";
-            }
-            lines.push_back({version, migration.name, std::move(state)});
-        }
-        for (const auto& [version, row] : applied) {
-            if (!all.contains(version)) lines.push_back({version, row.name, "unknown to this program"});
-        }
-        return lines;
+        return compare(read_applied(*session), embedded());
     });
 }
 
@@ -211,37 +249,32 @@ std::vector<std::string> Migrator::history()
         const auto session = connect(url_, {"polis-migrate"});
         std::vector<std::string> lines;
         int exists = 0;
-        *session << "SELECT count(*)::int FROM pg_class WHERE oid = to_regclass('schema_history')", soci::into(exists);
+        *session << "SELECT count(*)::int FROM pg_class WHERE oid = to_regclass('schema_history')",
+            soci::into(exists);
         if (exists == 0) return lines;
         const soci::rowset<std::string> rows =
-            (session->prepare << "SELECT to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"') || '  ' || "
-                                 "rpad(direction, 4) || '  ' || name FROM schema_history ORDER BY id");
+            (session->prepare
+             << "SELECT to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"') || '  ' || "
+                "rpad(direction, 4) || '  ' || name FROM schema_history ORDER BY id");
         for (const auto& line : rows) lines.push_back(line);
         return lines;
     });
 }
 
-SchemaState Migrator::check()
+SchemaState Migrator::check() { return judge(status()); }
+
+std::vector<std::string> SchemaState::faults() const
 {
-    SchemaState state;
-    bool older = false;
-    for (const auto& line : status()) {
-        if (line.state.starts_with("applied")) continue;
-        if (line.state == "pending") {
-            older = true;
-        } else {
-            state.faults.push_back("migration " + line.name + " is " + line.state +
-                                   "; use the program that belongs to this schema, or run: polis-migrate status");
-        }
-    }
-    if (older) state.faults.push_back("the schema is older than this program; run: polis-migrate up");
-    return state;
+    auto all = foreign;
+    if (older) all.emplace_back("the schema is older than this program; run: polis-migrate up");
+    return all;
 }
 
 std::vector<std::string> create_migration(const std::string& directory, const std::string& name)
 {
     namespace fs = std::filesystem;
-    if (name.empty() || name.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789_") != std::string::npos) {
+    if (name.empty() ||
+        name.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789_") != std::string::npos) {
         throw std::runtime_error("a migration's name consists of a-z, 0-9 and _");
     }
     if (!fs::is_directory(directory)) throw std::runtime_error("there is no folder " + directory + " here");

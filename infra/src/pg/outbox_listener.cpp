@@ -1,20 +1,22 @@
-#include <poll.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
-
-#include <atomic>
-#include <thread>
-
 #include "infra/log/log.hpp"
 #include "infra/pg/outbox_store.hpp"
 #include "pg/connection.hpp"
+
+#include <atomic>
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <thread>
+#include <unistd.h>
 
 namespace infra::pg {
 
 class OutboxListener::Impl {
 public:
     Impl(std::string url, std::function<void()> wake)
-        : url_(std::move(url)), wake_(std::move(wake)), stop_fd_(eventfd(0, EFD_CLOEXEC)), thread_([this] { loop(); })
+        : url_(std::move(url)),
+          wake_(std::move(wake)),
+          stop_fd_(eventfd(0, EFD_CLOEXEC)),
+          thread_([this] { loop(); })
     {
     }
 

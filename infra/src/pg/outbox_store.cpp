@@ -1,15 +1,15 @@
 #include "infra/pg/outbox_store.hpp"
 
-#include <soci/postgresql/soci-postgresql.h>
-
-#include <algorithm>
-#include <boost/uuid/random_generator.hpp>
-#include <cstdlib>
-#include <optional>
-
 #include "domain/ingest.hpp"
 #include "pg/binary.hpp"
 #include "pg/connection.hpp"
+
+#include <boost/uuid/random_generator.hpp>
+#include <soci/postgresql/soci-postgresql.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <optional>
 
 namespace infra::pg {
 namespace {
@@ -17,44 +17,53 @@ namespace {
 using Element = BinaryArray::Element;
 
 // $1 = this worker. Workers that were not seen for the length of a lease do not count.
-constexpr auto alive_sql = "INSERT INTO outbox_workers (id, seen_at) VALUES ($1::uuid, now()) "
-                           "ON CONFLICT (id) DO UPDATE SET seen_at = now()";
+constexpr auto alive_sql =
+    "INSERT INTO outbox_workers (id, seen_at) VALUES ($1::uuid, now()) "
+    "ON CONFLICT (id) DO UPDATE SET seen_at = now()";
 constexpr auto share_sql =
     "SELECT ceil((SELECT count(*) FROM lane_cursors WHERE subscription_id = $1::int2)::numeric / "
     "greatest(1, (SELECT count(*) FROM outbox_workers WHERE seen_at > now() - interval '10 s')))::int, "
     "(SELECT disabled FROM subscriptions WHERE id = $1::int2)";
 constexpr auto forget_sql = "DELETE FROM outbox_workers WHERE seen_at < now() - interval '1 min'";
-constexpr auto renew_sql = "UPDATE lane_cursors SET lease_until = now() + interval '10 s' "
-                           "WHERE subscription_id = $1::int2 AND owner = $2::uuid RETURNING lane";
+constexpr auto renew_sql =
+    "UPDATE lane_cursors SET lease_until = now() + interval '10 s' "
+    "WHERE subscription_id = $1::int2 AND owner = $2::uuid RETURNING lane";
 constexpr auto acquire_sql =
     "UPDATE lane_cursors c SET owner = $2::uuid, epoch = c.epoch + 1, lease_until = now() + interval '10 s' "
     "FROM (SELECT lane FROM lane_cursors WHERE subscription_id = $1::int2 AND lease_until < now() "
     "AND owner IS DISTINCT FROM $2::uuid ORDER BY lane LIMIT $3::int8 FOR UPDATE SKIP LOCKED) free "
     "WHERE c.subscription_id = $1::int2 AND c.lane = free.lane RETURNING c.lane, c.epoch, c.acked_seq";
-constexpr auto release_sql = "UPDATE lane_cursors SET owner = NULL, lease_until = '-infinity' "
-                             "WHERE subscription_id = $1::int2 AND owner = $2::uuid AND lane = ANY($3::int2[])";
-constexpr auto leave_sql = "WITH gone AS (DELETE FROM outbox_workers WHERE id = $2::uuid) "
-                           "UPDATE lane_cursors SET owner = NULL, lease_until = '-infinity' "
-                           "WHERE subscription_id = $1::int2 AND owner = $2::uuid";
+constexpr auto release_sql =
+    "UPDATE lane_cursors SET owner = NULL, lease_until = '-infinity' "
+    "WHERE subscription_id = $1::int2 AND owner = $2::uuid AND lane = ANY($3::int2[])";
+constexpr auto leave_sql =
+    "WITH gone AS (DELETE FROM outbox_workers WHERE id = $2::uuid) "
+    "UPDATE lane_cursors SET owner = NULL, lease_until = '-infinity' "
+    "WHERE subscription_id = $1::int2 AND owner = $2::uuid";
 constexpr auto shelf_sql =
     "SELECT r.lane, r.seq, r.key_hash, r.attempts, (extract(epoch FROM r.next_at) * 1000000)::bigint, "
     "coalesce(r.last_error, ''), r.delivered_at IS NULL FROM outbox_retries r "
-    "JOIN lane_cursors c USING (subscription_id, lane) WHERE r.subscription_id = $1::int2 AND r.lane = ANY($2::int2[]) "
+    "JOIN lane_cursors c USING (subscription_id, lane) WHERE r.subscription_id = $1::int2 AND r.lane = "
+    "ANY($2::int2[]) "
     "AND (r.delivered_at IS NULL OR r.seq > c.acked_seq) UNION ALL "
-    "SELECT d.lane, d.seq, 0, 0, 0, '', false FROM dead_letters d JOIN lane_cursors c USING (subscription_id, lane) "
+    "SELECT d.lane, d.seq, 0, 0, 0, '', false FROM dead_letters d JOIN lane_cursors c USING "
+    "(subscription_id, lane) "
     "WHERE d.subscription_id = $1::int2 AND d.lane = ANY($2::int2[]) AND d.seq > c.acked_seq ORDER BY 1, 2";
 constexpr auto read_sql =
     "SELECT o.lane, o.seq, o.key_hash, o.event_id, o.topic, o.payload "
     "FROM unnest($1::int2[], $2::int8[], $3::int8[]) l(lane, after, rows_max) CROSS JOIN LATERAL "
     "(SELECT * FROM outbox x WHERE x.lane = l.lane AND x.seq > l.after ORDER BY x.seq LIMIT l.rows_max) o";
-constexpr auto fetch_sql = "SELECT o.lane, o.seq, o.key_hash, o.event_id, o.topic, o.payload FROM outbox o "
-                           "WHERE o.lane = ANY($1::int2[]) AND o.seq = ANY($2::int8[]) ORDER BY o.seq";
+constexpr auto fetch_sql =
+    "SELECT o.lane, o.seq, o.key_hash, o.event_id, o.topic, o.payload FROM outbox o "
+    "WHERE o.lane = ANY($1::int2[]) AND o.seq = ANY($2::int8[]) ORDER BY o.seq";
 // The success path: one cursor and one line of progress a lane, whatever the number of messages.
 constexpr auto advance_sql =
     "WITH moved AS (UPDATE lane_cursors c SET acked_seq = a.seq "
     "FROM unnest($2::int2[], $3::int8[], $4::int8[]) a(lane, seq, epoch) "
-    "WHERE c.subscription_id = $1::int2 AND c.lane = a.lane AND c.epoch = a.epoch RETURNING c.lane, c.acked_seq), "
-    "told AS (INSERT INTO lane_progress (subscription_id, lane, acked_seq) SELECT $1::int2, lane, acked_seq FROM moved "
+    "WHERE c.subscription_id = $1::int2 AND c.lane = a.lane AND c.epoch = a.epoch RETURNING c.lane, "
+    "c.acked_seq), "
+    "told AS (INSERT INTO lane_progress (subscription_id, lane, acked_seq) SELECT $1::int2, lane, acked_seq "
+    "FROM moved "
     "ON CONFLICT DO NOTHING) SELECT lane FROM moved";
 constexpr auto settle_sql = R"(
 WITH moved AS (
@@ -91,7 +100,10 @@ std::int64_t integer(const PGresult* result, int row, int column)
     return std::strtoll(PQgetvalue(result, row, column), nullptr, 10);
 }
 
-std::int16_t lane_at(const PGresult* result, int row) { return static_cast<std::int16_t>(integer(result, row, 0)); }
+std::int16_t lane_at(const PGresult* result, int row)
+{
+    return static_cast<std::int16_t>(integer(result, row, 0));
+}
 
 class Text {
 public:
@@ -106,7 +118,10 @@ private:
 class PgOutboxStore final : public app::OutboxStore {
 public:
     PgOutboxStore(std::string url, std::string subscription, LaneShare share)
-        : url_(std::move(url)), name_(std::move(subscription)), share_(share), self_(domain::to_string(boost::uuids::random_generator()()))
+        : url_(std::move(url)),
+          name_(std::move(subscription)),
+          share_(share),
+          self_(domain::to_string(boost::uuids::random_generator()()))
     {
         connect_now();
     }
@@ -140,14 +155,16 @@ public:
     {
         return reconnecting([&] {
             BinaryArray lane(Element::int2), after(Element::int8), rows_max(Element::int8);
-            for (const auto& read : lanes) lane.add(read.lane), after.add(read.after), rows_max.add(read.rows_max);
+            for (const auto& read : lanes)
+                lane.add(read.lane), after.add(read.after), rows_max.add(read.rows_max);
             const Param params[] = {lane.param(), after.param(), rows_max.param()};
             pipeline_->send("read", params);
             return messages(pipeline_->sync().front().get());
         });
     }
 
-    std::vector<domain::OutboxMessage> fetch(std::int16_t lane, const std::vector<std::int64_t>& seqs) override
+    std::vector<domain::OutboxMessage> fetch(std::int16_t lane,
+                                             const std::vector<std::int64_t>& seqs) override
     {
         return reconnecting([&] {
             BinaryArray lanes(Element::int2), numbers(Element::int8);
@@ -171,7 +188,8 @@ private:
         soci::indicator found = soci::i_null;
         int id = 0;
         try {
-            *session_ << "SELECT id::int FROM subscriptions WHERE name = :name", soci::use(name_), soci::into(id, found);
+            *session_ << "SELECT id::int FROM subscriptions WHERE name = :name", soci::use(name_),
+                soci::into(id, found);
         } catch (const soci::soci_error& error) {
             rethrow_as_sql_error(error);
         }
@@ -217,11 +235,13 @@ private:
         pipeline_->send("share", id);
         pipeline_->send("renew", both);
         const auto results = pipeline_->sync();
-        const auto share = share_ == LaneShare::everything ? static_cast<std::size_t>(domain::lane_count)
-                                                           : static_cast<std::size_t>(integer(results[2].get(), 0, 0));
+        const auto share = share_ == LaneShare::everything
+                               ? static_cast<std::size_t>(domain::lane_count)
+                               : static_cast<std::size_t>(integer(results[2].get(), 0, 0));
         app::LaneLease lease;
         lease.disabled = *PQgetvalue(results[2].get(), 0, 1) == 't';
-        for (int row = 0; row < PQntuples(results[3].get()); ++row) lease.kept.push_back(lane_at(results[3].get(), row));
+        for (int row = 0; row < PQntuples(results[3].get()); ++row)
+            lease.kept.push_back(lane_at(results[3].get(), row));
         std::sort(lease.kept.begin(), lease.kept.end());
         if (lease.kept.size() > share) {
             lease.surplus.assign(lease.kept.begin() + static_cast<std::ptrdiff_t>(share), lease.kept.end());
@@ -248,21 +268,25 @@ private:
         const Param of_lanes[] = {id_.param(), numbers.param()};
         pipeline_->send("shelf", of_lanes);
         const auto shelf = pipeline_->sync();
-        for (int row = 0; row < PQntuples(shelf.front().get()); ++row) add_to_shelf(lanes, shelf.front().get(), row);
+        for (int row = 0; row < PQntuples(shelf.front().get()); ++row)
+            add_to_shelf(lanes, shelf.front().get(), row);
         return lanes;
     }
 
     static void add_to_shelf(std::vector<app::LeasedLane>& lanes, const PGresult* result, int row)
     {
-        const auto lane = std::find_if(lanes.begin(), lanes.end(),
-                                       [number = lane_at(result, row)](const auto& l) { return l.lane == number; });
+        const auto lane =
+            std::find_if(lanes.begin(), lanes.end(),
+                         [number = lane_at(result, row)](const auto& l) { return l.lane == number; });
         const auto seq = integer(result, row, 1);
         if (*PQgetvalue(result, row, 6) != 't') {
             lane->finished.insert(seq);
             return;
         }
-        lane->shelf.push_back({seq, integer(result, row, 2), static_cast<std::uint32_t>(integer(result, row, 3)),
-                               domain::TimePoint{std::chrono::microseconds{integer(result, row, 4)}}, PQgetvalue(result, row, 5)});
+        lane->shelf.push_back({seq, integer(result, row, 2),
+                               static_cast<std::uint32_t>(integer(result, row, 3)),
+                               domain::TimePoint{std::chrono::microseconds{integer(result, row, 4)}},
+                               PQgetvalue(result, row, 5)});
     }
 
     static std::vector<domain::OutboxMessage> messages(const PGresult* result)
@@ -271,8 +295,10 @@ private:
         rows.reserve(static_cast<std::size_t>(PQntuples(result)));
         for (int row = 0; row < PQntuples(result); ++row) {
             rows.push_back({lane_at(result, row), integer(result, row, 1), integer(result, row, 2),
-                            domain::parse_uuid(PQgetvalue(result, row, 3)).value(), PQgetvalue(result, row, 4),
-                            std::string(PQgetvalue(result, row, 5), static_cast<std::size_t>(PQgetlength(result, row, 5)))});
+                            domain::parse_uuid(PQgetvalue(result, row, 3)).value(),
+                            PQgetvalue(result, row, 4),
+                            std::string(PQgetvalue(result, row, 5),
+                                        static_cast<std::size_t>(PQgetlength(result, row, 5)))});
         }
         return rows;
     }
@@ -297,7 +323,8 @@ private:
         }
         std::set<std::int16_t> written;
         for (const auto& result : pipeline_->sync()) {
-            for (int row = 0; row < PQntuples(result.get()); ++row) written.insert(lane_at(result.get(), row));
+            for (int row = 0; row < PQntuples(result.get()); ++row)
+                written.insert(lane_at(result.get(), row));
         }
         std::vector<std::int16_t> lost;
         for (const auto& entry : settlements) {
@@ -309,7 +336,8 @@ private:
     void send_exceptional(const app::LaneSettlement& entry)
     {
         const auto& s = entry.settlement;
-        BinaryArray seq(Element::int8), key_hash(Element::int8), attempts(Element::int8), next_at(Element::timestamptz);
+        BinaryArray seq(Element::int8), key_hash(Element::int8), attempts(Element::int8),
+            next_at(Element::timestamptz);
         BinaryArray error(Element::text), delivered(Element::int8);
         BinaryArray dead(Element::int8), dead_attempts(Element::int8), dead_error(Element::text);
         for (const auto& row : s.shelved) {
@@ -327,9 +355,10 @@ private:
         }
         const Text lane(std::int64_t{entry.lane}), acked(s.acked_seq), epoch(entry.epoch);
         const Text gone(std::int64_t{s.destination_gone ? 1 : 0});
-        const Param params[] = {id_.param(),      lane.param(),     acked.param(),   epoch.param(),     seq.param(),
-                                key_hash.param(), attempts.param(), next_at.param(), error.param(),     delivered.param(),
-                                dead.param(),     dead_attempts.param(), dead_error.param(), gone.param()};
+        const Param params[] = {
+            id_.param(),      lane.param(),          acked.param(),      epoch.param(), seq.param(),
+            key_hash.param(), attempts.param(),      next_at.param(),    error.param(), delivered.param(),
+            dead.param(),     dead_attempts.param(), dead_error.param(), gone.param()};
         pipeline_->send("settle", params);
     }
 
@@ -344,8 +373,8 @@ private:
 
 }  // namespace
 
-std::unique_ptr<app::OutboxStore> make_outbox_store(const std::string& database_url, const std::string& subscription,
-                                                    LaneShare share)
+std::unique_ptr<app::OutboxStore> make_outbox_store(const std::string& database_url,
+                                                    const std::string& subscription, LaneShare share)
 {
     return std::make_unique<PgOutboxStore>(database_url, subscription, share);
 }

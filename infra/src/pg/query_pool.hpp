@@ -13,8 +13,8 @@
 
 namespace infra::pg {
 
-// Threads for queries and administration, each with a session of its own that is opened when it is first needed
-// and replaced when it was lost. Queued tasks are bounded.
+// Threads for queries and administration, each with a session of its own that is opened when it is first
+// needed and replaced when it was lost. Queued tasks are bounded.
 class QueryPool {
 public:
     static constexpr std::size_t tasks_max = 256;

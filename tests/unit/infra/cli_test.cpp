@@ -1,13 +1,13 @@
 #include "infra/cli.hpp"
 
+#include "config_support.hpp"
+
 #include <doctest/doctest.h>
 
 #include <sstream>
 #include <string>
 #include <utility>
 #include <vector>
-
-#include "config_support.hpp"
 
 using namespace config_support;
 

@@ -1,9 +1,9 @@
+#include "config_support.hpp"
+
 #include <doctest/doctest.h>
 
 #include <string>
 #include <vector>
-
-#include "config_support.hpp"
 
 using namespace std::chrono_literals;
 using namespace config_support;

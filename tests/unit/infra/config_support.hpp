@@ -1,16 +1,15 @@
 #pragma once
 
-#include <unistd.h>
+#include "infra/config/load.hpp"
 
 #include <filesystem>
 #include <fstream>
 #include <map>
 #include <optional>
 #include <string>
+#include <unistd.h>
 #include <utility>
 #include <vector>
-
-#include "infra/config/load.hpp"
 
 namespace config_support {
 

@@ -1,10 +1,10 @@
+#include "config_support.hpp"
+
 #include <doctest/doctest.h>
 
 #include <sstream>
 #include <string>
 #include <vector>
-
-#include "config_support.hpp"
 
 using namespace std::chrono_literals;
 using namespace config_support;

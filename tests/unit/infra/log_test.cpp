@@ -1,15 +1,17 @@
-#include <atomic>
+#include "infra/log/log.hpp"
+
+#include "infra/log/repeat_limiter.hpp"
+
 #include <boost/json.hpp>
-#include <cmath>
 #include <doctest/doctest.h>
+
+#include <atomic>
+#include <cmath>
 #include <limits>
 #include <sstream>
 #include <string>
 #include <thread>
 #include <vector>
-
-#include "infra/log/log.hpp"
-#include "infra/log/repeat_limiter.hpp"
 
 namespace json = boost::json;
 using namespace std::chrono_literals;

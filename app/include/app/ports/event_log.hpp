@@ -1,11 +1,12 @@
 #pragma once
 
+#include "domain/ingest.hpp"
+
 #include <boost/system/result.hpp>
+
 #include <functional>
 #include <optional>
 #include <vector>
-
-#include "domain/ingest.hpp"
 
 namespace app {
 

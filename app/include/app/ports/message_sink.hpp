@@ -1,12 +1,12 @@
 #pragma once
 
+#include "domain/outbox.hpp"
+
 #include <chrono>
 #include <cstdint>
 #include <functional>
 #include <optional>
 #include <string>
-
-#include "domain/outbox.hpp"
 
 namespace app {
 

@@ -1,10 +1,10 @@
 #pragma once
 
+#include "domain/lane.hpp"
+
 #include <cstdint>
 #include <set>
 #include <vector>
-
-#include "domain/lane.hpp"
 
 namespace app {
 
@@ -12,15 +12,16 @@ struct LeasedLane {
     std::int16_t lane = 0;
     std::int64_t epoch = 0;  // fencing token of this lease
     std::int64_t acked_seq = 0;
-    std::vector<domain::ShelfEntry> shelf = {};   // waiting
-    std::set<std::int64_t> finished = {};         // beyond the cursor and yet at an end
+    std::vector<domain::ShelfEntry> shelf = {};  // waiting
+    std::set<std::int64_t> finished = {};        // beyond the cursor and yet at an end
 };
 
 struct LaneLease {
-    std::vector<std::int16_t> kept;     // lanes that are still ours
+    std::vector<std::int16_t> kept;  // lanes that are still ours
     std::vector<LeasedLane> acquired;
-    std::vector<std::int16_t> surplus;  // beyond a fair share: to be given back once nothing of them is in flight
-    bool disabled = false;              // the subscription is switched off
+    std::vector<std::int16_t>
+        surplus;            // beyond a fair share: to be given back once nothing of them is in flight
+    bool disabled = false;  // the subscription is switched off
 };
 
 struct LaneRead {
@@ -35,8 +36,8 @@ struct LaneSettlement {
     domain::Settlement settlement;
 };
 
-// The outbox as one worker sees it for one subscription. Used from one thread. Every method throws when the database
-// does not answer; then nothing is known to be written, and the same call may be repeated.
+// The outbox as one worker sees it for one subscription. Used from one thread. Every method throws when the
+// database does not answer; then nothing is known to be written, and the same call may be repeated.
 class OutboxStore {
 public:
     virtual ~OutboxStore() = default;
@@ -47,7 +48,8 @@ public:
     // Gives everything back and is no longer counted among the living.
     virtual void leave() = 0;
     virtual std::vector<domain::OutboxMessage> read(const std::vector<LaneRead>& lanes) = 0;
-    virtual std::vector<domain::OutboxMessage> fetch(std::int16_t lane, const std::vector<std::int64_t>& seqs) = 0;
+    virtual std::vector<domain::OutboxMessage> fetch(std::int16_t lane,
+                                                     const std::vector<std::int64_t>& seqs) = 0;
     // Returns the lanes whose lease was lost: nothing of them was written.
     virtual std::vector<std::int16_t> settle(const std::vector<LaneSettlement>& settlements) = 0;
 };

@@ -1,11 +1,11 @@
 #pragma once
 
-#include <chrono>
-#include <memory>
-
 #include "domain/service_registry.hpp"
 #include "infra/config/config.hpp"
 #include "infra/http/router.hpp"
+
+#include <chrono>
+#include <memory>
 
 namespace infra {
 

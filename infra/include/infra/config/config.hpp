@@ -1,5 +1,7 @@
 #pragma once
 
+#include "infra/log/level.hpp"
+
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -7,8 +9,6 @@
 #include <map>
 #include <string>
 #include <string_view>
-
-#include "infra/log/level.hpp"
 
 namespace infra {
 

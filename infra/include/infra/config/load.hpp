@@ -1,12 +1,12 @@
 #pragma once
 
+#include "infra/config/config.hpp"
+
 #include <filesystem>
 #include <functional>
 #include <optional>
 #include <string>
 #include <vector>
-
-#include "infra/config/config.hpp"
 
 namespace infra {
 

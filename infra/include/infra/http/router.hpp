@@ -1,17 +1,18 @@
 #pragma once
 
+#include "infra/http/message.hpp"
+
 #include <string>
 #include <string_view>
 #include <variant>
 #include <vector>
 
-#include "infra/http/message.hpp"
-
 namespace infra::http {
 
 struct Route {
     std::string method;
-    std::string path;  // segments, where a whole segment may be a hole: "/events/{id}"; a last "{*}" takes the rest
+    std::string
+        path;  // segments, where a whole segment may be a hole: "/events/{id}"; a last "{*}" takes the rest
     Handler handler;
 };
 

@@ -1,5 +1,7 @@
 #pragma once
 
+#include "infra/http/router.hpp"
+
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -7,8 +9,6 @@
 #include <memory>
 #include <string>
 #include <string_view>
-
-#include "infra/http/router.hpp"
 
 namespace infra::http {
 
@@ -24,10 +24,10 @@ struct ServerOptions {
     std::chrono::milliseconds write_timeout{15'000};  // for one whole answer
 };
 
-// Told once for every answered request; runs on an io thread and must be quick. `route` is the template of the
-// route, or "" when none matched.
-using RequestObserver =
-    std::function<void(std::string_view method, std::string_view route, unsigned status, std::chrono::nanoseconds)>;
+// Told once for every answered request; runs on an io thread and must be quick. `route` is the template of
+// the route, or "" when none matched.
+using RequestObserver = std::function<void(std::string_view method, std::string_view route, unsigned status,
+                                           std::chrono::nanoseconds)>;
 
 // HTTP/1.1 server on its own io threads. `router` and `observer` must outlive it.
 class Server {
@@ -41,8 +41,8 @@ public:
     std::uint16_t port() const;
     void start();
 
-    // Stops accepting, lets requests in progress be answered with "Connection: close", closes idle connections,
-    // cuts what is left after `limit`, and returns when every io thread has ended. Idempotent.
+    // Stops accepting, lets requests in progress be answered with "Connection: close", closes idle
+    // connections, cuts what is left after `limit`, and returns when every io thread has ended. Idempotent.
     void drain(std::chrono::milliseconds limit);
 
 private:

@@ -1,5 +1,7 @@
 #pragma once
 
+#include "infra/log/level.hpp"
+
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
@@ -9,8 +11,6 @@
 #include <string_view>
 #include <type_traits>
 #include <variant>
-
-#include "infra/log/level.hpp"
 
 // Structured logging to standard error: one line an event, written whole. Safe to call from every thread.
 //

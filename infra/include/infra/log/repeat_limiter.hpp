@@ -1,5 +1,7 @@
 #pragma once
 
+#include "infra/log/level.hpp"
+
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -8,8 +10,6 @@
 #include <string_view>
 #include <utility>
 #include <vector>
-
-#include "infra/log/level.hpp"
 
 namespace infra {
 

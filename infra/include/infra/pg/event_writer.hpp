@@ -1,12 +1,12 @@
 #pragma once
 
+#include "app/ports/event_log.hpp"
+
 #include <chrono>
 #include <cstddef>
 #include <functional>
 #include <memory>
 #include <string>
-
-#include "app/ports/event_log.hpp"
 
 namespace infra::pg {
 
@@ -24,8 +24,9 @@ struct CommittedBatch {
     std::chrono::nanoseconds duration;
 };
 
-// The event log's writer: one thread, one connection, group commit. It takes everything that waits and commits it
-// in one transaction; what arrives meanwhile is the next batch. A request is never split over transactions.
+// The event log's writer: one thread, one connection, group commit. It takes everything that waits and
+// commits it in one transaction; what arrives meanwhile is the next batch. A request is never split over
+// transactions.
 class EventWriter final : public app::EventLog {
 public:
     // `committed` runs on the writer's thread.

@@ -6,19 +6,23 @@
 
 namespace infra::pg {
 
-// A schema that this program cannot work with; what() says which command mends it.
 struct SchemaState {
-    std::vector<std::string> faults;  // empty = exactly this program's schema
+    bool older = false;                // migrations are pending
+    std::vector<std::string> foreign;  // what another program, or another version of a file, has applied
+
+    // Empty when the schema is exactly this program's; each says which command mends it.
+    std::vector<std::string> faults() const;
 };
 
 struct MigrationLine {
     int version;
     std::string name;
-    std::string state;  // "applied 2026-...", "pending", "changed since it was applied", "unknown to this program"
+    std::string
+        state;  // "applied 2026-...", "pending", "changed since it was applied", "unknown to this program"
 };
 
-// Numbered SQL pairs, embedded in the program. Every call takes one advisory lock, so many processes may start at
-// once. Throws SqlError, and std::runtime_error for files that do not fit together.
+// Numbered SQL pairs, embedded in the program. Every call takes one advisory lock, so many processes may
+// start at once. Throws SqlError, and std::runtime_error for files that do not fit together.
 class Migrator {
 public:
     explicit Migrator(std::string database_url) : url_(std::move(database_url)) {}

@@ -1,10 +1,10 @@
 #pragma once
 
+#include "app/ports/outbox_store.hpp"
+
 #include <functional>
 #include <memory>
 #include <string>
-
-#include "app/ports/outbox_store.hpp"
 
 namespace infra::pg {
 
@@ -14,11 +14,11 @@ enum class LaneShare {
 };
 
 // Throws std::runtime_error when there is no subscription of that name.
-std::unique_ptr<app::OutboxStore> make_outbox_store(const std::string& database_url, const std::string& subscription,
-                                                    LaneShare share);
+std::unique_ptr<app::OutboxStore> make_outbox_store(const std::string& database_url,
+                                                    const std::string& subscription, LaneShare share);
 
-// Calls `wake` for every notification of the writer, on a thread and connection of its own. Only a hint: polling
-// finds everything.
+// Calls `wake` for every notification of the writer, on a thread and connection of its own. Only a hint:
+// polling finds everything.
 class OutboxListener {
 public:
     OutboxListener(const std::string& database_url, std::function<void()> wake);
