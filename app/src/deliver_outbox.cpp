@@ -40,7 +40,7 @@ void DeliverOutbox::run()
     while (!stopping_) {
         try {
             const bool busy = cycle();
-            healthy_ = true;
+            healthy_ = !stopping_;
             if (options_.until_empty && nothing_due()) break;
             if (!busy) pause_until(next_moment());
         } catch (const std::exception& error) {
@@ -59,8 +59,8 @@ void DeliverOutbox::run()
 bool DeliverOutbox::cycle()
 {
     bool busy = settle_completions();
-    write_settlements();
     if (Clock::now() >= renew_at_) renew_leases();
+    write_settlements();
     give_back();
     if (disabled_) return false;
     send_due();
@@ -79,6 +79,7 @@ void DeliverOutbox::renew_leases()
         if (std::find(lease.kept.begin(), lease.kept.end(), lane) == lease.kept.end()) lost.push_back(lane);
     }
     for (const auto lane : lost) drop(lane);
+    give_back_unknown(lease.kept);
     for (auto& [lane, owned] : owned_) {
         owned.surplus = std::find(lease.surplus.begin(), lease.surplus.end(), lane) != lease.surplus.end();
     }
@@ -89,6 +90,19 @@ void DeliverOutbox::renew_leases()
                              lane.epoch});
     }
     if (!lease.acquired.empty()) read_at_ = {};
+}
+
+// Lanes that are ours in the database and were forgotten here after a fault: they come back with a new epoch
+// and with what is stored about them.
+void DeliverOutbox::give_back_unknown(const std::vector<std::int16_t>& kept)
+{
+    std::vector<std::int16_t> unknown;
+    for (const auto lane : kept) {
+        if (!owned_.contains(lane)) unknown.push_back(lane);
+    }
+    if (unknown.empty()) return;
+    store_.release(unknown);
+    renew_at_ = {};
 }
 
 void DeliverOutbox::drop(std::int16_t lane) { owned_.erase(lane); }
@@ -125,7 +139,13 @@ bool DeliverOutbox::settle_completions()
 void DeliverOutbox::write_settlements()
 {
     std::vector<LaneSettlement> settlements;
+    const auto now = system_now();
     for (auto& [lane, owned] : owned_) {
+        if (stopping_ || owned.surplus) {
+            owned.lane.shelve_all_overtaken();
+        } else {
+            owned.lane.shelve_overtaken(now);
+        }
         auto settlement = owned.lane.take_settlement();
         if (!settlement.empty()) settlements.push_back({lane, owned.epoch, std::move(settlement)});
     }
@@ -230,16 +250,23 @@ void DeliverOutbox::pause_until(Clock::time_point moment)
     }
 }
 
+void DeliverOutbox::wait_for_completion(Clock::time_point moment)
+{
+    std::unique_lock lock(mutex_);
+    wake_.wait_until(lock, moment, [this] { return !completions_.empty(); });
+}
+
 // In flight is waited for, and the sink then abandons what did not end in time.
 void DeliverOutbox::finish()
 {
     const auto deadline = Clock::now() + options_.drain_timeout;
+    healthy_ = false;
     try {
         while (outstanding_ > 0 && Clock::now() < deadline) {
-            pause_until(std::min(deadline, Clock::now() + 100ms));
+            wait_for_completion(std::min(deadline, Clock::now() + 100ms));
             settle_completions();
-            write_settlements();
             if (Clock::now() >= renew_at_) renew_leases();
+            write_settlements();
         }
         sink_.stop();
         settle_completions();

@@ -162,6 +162,45 @@ void Lane::release(std::int64_t key_hash)
 void Lane::finish_row(std::int64_t seq)
 {
     window_.erase(seq);
+    highest_finished_ = std::max(highest_finished_, seq);
+    acked_seq_ = window_.empty() ? read_after_ : window_.begin()->first - 1;
+}
+
+void Lane::shelve_overtaken(TimePoint now)
+{
+    if (!overtaken()) {
+        overtaken_since_.reset();
+        return;
+    }
+    const auto head = window_.begin()->first;
+    if (!overtaken_since_ || overtaken_head_ != head) {
+        overtaken_since_ = now;
+        overtaken_head_ = head;
+    }
+    if (now - *overtaken_since_ >= limits_.overtaken_max) shelve_all_overtaken();
+}
+
+void Lane::shelve_all_overtaken()
+{
+    while (overtaken()) shelve_key_of(window_.begin()->first, window_.begin()->second.key_hash);
+    overtaken_since_.reset();
+}
+
+// All rows of the key leave the window together: its order on the shelf is its order in the log.
+void Lane::shelve_key_of(std::int64_t seq, std::int64_t key_hash)
+{
+    auto& key = keys_.at(key_hash);
+    const auto waiting = std::find(ready_.begin(), ready_.end(), seq);
+    if (waiting != ready_.end()) {
+        ready_.erase(waiting);
+        key.busy = false;
+    }
+    auto rows = std::exchange(key.queued, {});
+    rows.push_front(seq);
+    for (const auto row : rows) {
+        shelve({row, key_hash, 0, TimePoint{}, {}});
+        window_.erase(row);
+    }
     acked_seq_ = window_.empty() ? read_after_ : window_.begin()->first - 1;
 }
 

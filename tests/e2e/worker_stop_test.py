@@ -73,12 +73,14 @@ class StopTest(WorkerCase):
         hold = {"on": True}
         sink = self.start_sink(lambda headers, body: Answer(200, action="hang" if hold["on"] else "answer"))
         count = self.emergencies(20)
-        stale = self.start_worker(sink)
-        sink.wait_count(1)
+        in_flight = 4
+        stale = self.start_worker(sink, OUTBOX_IN_FLIGHT_MAX=in_flight)
+        sink.wait_count(in_flight)
         stale.signal(signal.SIGSTOP)
         paused = time.monotonic()
         hold["on"] = False
         before_pause = {one.event_id for one in sink.snapshot()}
+        self.assertEqual(len(before_pause), in_flight)
         self.start_worker(sink)
         rows = self.wait_all_sent(count, dead_worker_seconds + 10)
         self.assertLess(time.monotonic() - paused, dead_worker_seconds + 3)

@@ -59,6 +59,7 @@ private:
 
     bool cycle();
     void renew_leases();
+    void give_back_unknown(const std::vector<std::int16_t>& kept);
     void drop(std::int16_t lane);
     void give_back();
     bool settle_completions();
@@ -71,6 +72,7 @@ private:
     bool nothing_due() const;
     Clock::time_point next_moment() const;
     void pause_until(Clock::time_point moment);
+    void wait_for_completion(Clock::time_point moment);
 
     OutboxStore& store_;
     MessageSink& sink_;

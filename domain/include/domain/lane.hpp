@@ -15,7 +15,8 @@
 
 namespace domain {
 
-// A message that failed, or that waits behind a failed one of its key (attempts 0).
+// A message that failed, that waits behind a failed one of its key, or that later ones overtook (both:
+// attempts 0).
 struct ShelfEntry {
     std::int64_t seq = 0;
     std::int64_t key_hash = 0;
@@ -46,6 +47,9 @@ struct Settlement {
 struct LaneLimits {
     std::size_t window_rows_max = 500;  // read ahead of the cursor
     std::size_t shelf_rows_max = 1000;  // waiting entries; above it the lane reads no further
+    // How long the cursor may stand still although later rows are delivered. A crash repeats those, so slow
+    // heads go to the shelf; a healthy destination is much faster than this and never pays for it.
+    std::chrono::milliseconds overtaken_max{250};
 };
 
 // Delivery of one lane of one subscription, as decisions without I/O: which message may go out now, what its
@@ -69,7 +73,8 @@ public:
     // Rows that follow read_after(), in order.
     void offer(std::vector<OutboxMessage> messages);
 
-    // The next message of the log that may be sent now. The pointer is good until its outcome is settled.
+    // The next message of the log that may be sent now. The pointer is good until the next call of another
+    // member.
     const OutboxMessage* take();
     bool has_ready() const { return !ready_.empty(); }
 
@@ -83,6 +88,12 @@ public:
     std::size_t in_flight() const { return in_flight_.size(); }
     std::size_t waiting() const { return shelf_.size(); }
 
+    // When rows beyond the cursor have been delivered for longer than the limit, what they overtook goes to
+    // the shelf, in flight or not, and the cursor moves on: what was delivered is not repeated after a crash.
+    void shelve_overtaken(TimePoint now);
+    // The same at once: before the lane is given back.
+    void shelve_all_overtaken();
+
     // What is to be written since the last call. The cursor counts as moved once this is called.
     Settlement take_settlement();
 
@@ -95,7 +106,9 @@ private:
 
     void shelve(ShelfEntry entry);
     void release(std::int64_t key_hash);
+    void shelve_key_of(std::int64_t seq, std::int64_t key_hash);
     void finish_row(std::int64_t seq);
+    bool overtaken() const { return !window_.empty() && highest_finished_ > window_.begin()->first; }
     void fail(ShelfEntry entry, const DeliveryOutcome& outcome, TimePoint now, bool was_shelved);
     void drop_from_shelf(std::int64_t seq, std::int64_t key_hash);
 
@@ -103,6 +116,9 @@ private:
     std::int64_t acked_seq_;
     std::int64_t read_after_;
     std::int64_t written_seq_;
+    std::int64_t highest_finished_ = 0;
+    std::optional<TimePoint> overtaken_since_;
+    std::int64_t overtaken_head_ = 0;
     RetryPolicy policy_;
     LaneLimits limits_;
     Draw draw_;

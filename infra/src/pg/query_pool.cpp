@@ -59,8 +59,8 @@ void QueryPool::run(std::unique_ptr<soci::session>& session, const Task& task)
     for (bool fresh = false;;) {
         try {
             if (!session) {
-                session = connect(url_, {name_});
                 fresh = true;
+                session = connect(url_, {name_});
             }
             try {
                 task.work(*session);
