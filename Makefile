@@ -21,7 +21,6 @@ $(foreach name,$(passed_on),$(if $(value $(name)),$(eval export $(name))))
 tools := infra/tools
 release := build/release
 bin := $(release)/bin
-programs := polis-api polis-outbox-worker polis-migrate
 migrate := $(tools)/with_database.sh $(bin)/polis-migrate
 compose = $$(docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 
@@ -230,6 +229,6 @@ status: ## the containers and their health
 .deps-test:
 	@$(tools)/deps.sh build run test
 .build-programs:
-	@$(call build,release,$(programs))
+	@$(call build,release,programs)
 .build-migrate:
 	@$(call build,release,polis-migrate)

@@ -6,7 +6,7 @@ set -euo pipefail
 
 bin=$1
 out=$2
-programs=(polis-api polis-outbox-worker polis-consumer polis-propagator polis-migrate)
+mapfile -t programs < <(cd "$bin" && printf '%s\n' polis-*)
 
 mkdir -p "$out/bin"
 libraries=()
