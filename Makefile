@@ -51,8 +51,8 @@ run: .deps-run .build-programs ## everything on this machine: private PostgreSQL
 	@exec $(tools)/run.sh
 
 .PHONY: demo
-demo: ## replay a day of city events against the running API
-	@python3 tests/demo/replay.py
+demo: ## replay real city records against the running API (PORT=)
+	@python3 tests/demo/replay.py $(if $(PORT),http://127.0.0.1:$(PORT))
 
 ##@ Build
 

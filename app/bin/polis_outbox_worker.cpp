@@ -1,6 +1,6 @@
 #include "app/deliver_outbox.hpp"
+#include "infra/api/admin_service.hpp"
 #include "infra/cli.hpp"
-#include "infra/http/server.hpp"
 #include "infra/log/log.hpp"
 #include "infra/metrics.hpp"
 #include "infra/pg/outbox_store.hpp"
@@ -63,31 +63,6 @@ double random_fraction()
     return std::uniform_real_distribution<double>(0.0, 1.0)(generator);
 }
 
-infra::http::Response text_response(unsigned status, std::string body, std::string type = "application/json")
-{
-    infra::http::Response response;
-    response.status = status;
-    response.body = std::move(body);
-    response.content_type = std::move(type);
-    return response;
-}
-
-void add_admin_routes(infra::http::Router& router, const infra::Metrics& metrics,
-                      const app::DeliverOutbox& delivery)
-{
-    router.add("GET", "/metrics", [&metrics](infra::http::Request&&, const infra::http::Reply& reply) {
-        reply(text_response(200, metrics.text(), "text/plain; version=0.0.4; charset=utf-8"));
-    });
-    router.add("GET", "/healthz", [](infra::http::Request&&, const infra::http::Reply& reply) {
-        reply(text_response(200, R"({"status":"ok"})"));
-    });
-    router.add("GET", "/readyz", [&delivery](infra::http::Request&&, const infra::http::Reply& reply) {
-        reply(delivery.healthy()
-                  ? text_response(200, R"({"status":"ready"})")
-                  : text_response(503, R"({"status":"not ready","reasons":["database not reachable"]})"));
-    });
-}
-
 int run(const infra::Config& config, bool drain, bool migrate)
 {
     if (const auto code = polis::check_schema(config, migrate)) return *code;
@@ -102,17 +77,11 @@ int run(const infra::Config& config, bool drain, bool migrate)
         [](std::string_view reason) {
             infra::log_error("delivery interrupted", {{"reason", reason}});
         });
-    infra::http::Router router;
-    add_admin_routes(router, metrics, delivery);
-    std::optional<infra::http::Server> admin;
+    std::optional<infra::AdminService> admin;
     if (!config.admin.disabled && !drain) {
-        infra::http::ServerOptions options;
-        options.host = config.http.host;
-        options.port = config.admin.port;
-        admin.emplace(options, router, [](auto, auto, auto, auto) {});
-        admin->start();
+        admin.emplace(config, metrics, [&delivery] { return delivery.healthy(); });
         infra::log_info("listening",
-                        {{"host", options.host}, {"port", admin->port()}, {"version", polis::version}});
+                        {{"host", config.http.host}, {"port", admin->port()}, {"version", polis::version}});
     }
     const infra::pg::OutboxListener listener(config.database.url, [&delivery] { delivery.wake(); });
     std::thread signals([&delivery] {
@@ -121,7 +90,9 @@ int run(const infra::Config& config, bool drain, bool migrate)
         delivery.stop();
     });
     delivery.run();
-    pthread_kill(signals.native_handle(), SIGTERM);  // when it was the drain that ended
+    // When it was the drain that ended. The signal is blocked, and that thread waits for it: it kills
+    // nothing.
+    pthread_kill(signals.native_handle(), SIGTERM);  // NOLINT(bugprone-bad-signal-to-kill-thread)
     signals.join();
     infra::log_info("stopped");
     return infra::exit_fine;

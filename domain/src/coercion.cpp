@@ -40,6 +40,14 @@ std::optional<std::string> without_underscores(std::string_view text)
     return plain;
 }
 
+// from_chars reads a minus itself but no plus. False where nothing, or a second sign, is left.
+bool drop_plus(std::string_view& number)
+{
+    if (!number.starts_with('+')) return !number.empty();
+    number.remove_prefix(1);
+    return !number.empty() && number.front() != '+' && number.front() != '-';
+}
+
 template <class Number>
 std::optional<Number> whole_number(std::string_view text)
 {
@@ -68,10 +76,9 @@ std::optional<json::value> integer_of_double(double value)
 std::optional<json::value> integer_of_text(std::string_view raw)
 {
     auto plain = without_underscores(trimmed(raw));
-    if (!plain || plain->empty()) return std::nullopt;
+    if (!plain) return std::nullopt;
     std::string_view digits = *plain;
-    if (digits.front() == '+') digits.remove_prefix(1);
-    if (digits.empty() || digits.front() == '+') return std::nullopt;
+    if (!drop_plus(digits)) return std::nullopt;
     if (const auto point = digits.find('.'); point != std::string_view::npos) {
         const auto zeros = digits.substr(point + 1);
         if (zeros.empty() || zeros.find_first_not_of('0') != std::string_view::npos) return std::nullopt;
@@ -83,10 +90,10 @@ std::optional<json::value> integer_of_text(std::string_view raw)
 std::optional<json::value> real_of_text(std::string_view raw)
 {
     auto plain = without_underscores(trimmed(raw));
-    if (!plain || plain->empty()) return std::nullopt;
+    if (!plain) return std::nullopt;
     std::string_view number = *plain;
-    if (number.front() == '+') number.remove_prefix(1);
-    if (number.empty() || !(is_digit(number.front()) || number.front() == '-' || number.front() == '.')) {
+    if (!drop_plus(number)) return std::nullopt;
+    if (!(is_digit(number.front()) || number.front() == '-' || number.front() == '.')) {
         return std::nullopt;
     }
     const auto value = whole_number<double>(number);
@@ -192,6 +199,23 @@ std::string python_real(double value)
     return printed;
 }
 
+void append_escaped(std::string& out, char c, char quote)
+{
+    constexpr char del = 0x7F;
+    if (c == '\n') {
+        out += "\\n";
+    } else if (c == '\r') {
+        out += "\\r";
+    } else if (c == '\t') {
+        out += "\\t";
+    } else if (static_cast<unsigned char>(c) < ' ' || c == del) {
+        out += fmt::format("\\x{:02x}", static_cast<int>(c));
+    } else {
+        if (c == quote || c == '\\') out.push_back('\\');
+        out.push_back(c);
+    }
+}
+
 std::string python_repr(const json::value& value)
 {
     if (!value.is_string()) return python_text(value);
@@ -199,10 +223,7 @@ std::string python_repr(const json::value& value)
     const bool single = text.find('\'') == std::string_view::npos || text.find('"') != std::string_view::npos;
     const char quote = single ? '\'' : '"';
     std::string out(1, quote);
-    for (const char c : text) {
-        if (c == quote || c == '\\') out.push_back('\\');
-        out.push_back(c);
-    }
+    for (const char c : text) append_escaped(out, c, quote);
     out.push_back(quote);
     return out;
 }

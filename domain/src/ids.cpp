@@ -205,7 +205,9 @@ std::optional<TimePoint> parse_time(std::string_view text)
     if (!date.ok()) return std::nullopt;
     const TimePoint time =
         sys_days{date} + hours{*h} + minutes{*min} + seconds{std::min(*s, 59)} + *fraction - *offset;
-    if (time < TimePoint{} || date.year() > year{9999}) return std::nullopt;
+    // The offset may have moved the time across either bound.
+    constexpr TimePoint beyond = sys_days{year{10000} / January / 1};
+    if (time < TimePoint{} || time >= beyond) return std::nullopt;
     return time;
 }
 

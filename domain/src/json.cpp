@@ -7,6 +7,7 @@
 #include <charconv>
 #include <cmath>
 #include <string>
+#include <utility>
 
 namespace domain {
 namespace {
@@ -75,6 +76,7 @@ struct Handler {
     json::value_stack stack;
     std::string fault;
     std::size_t depth = 0;
+    bool nul_in_key = false;      // in the parts of a key whose end is still to come
     std::string number;           // text of a number that the parser hands over in parts
     PathTracker* path = nullptr;  // only in the second pass, which finds the place of a fault
 
@@ -105,9 +107,11 @@ struct Handler {
         if (path != nullptr) path->value_done();
     }
 
+    static bool has_nul(std::string_view text) { return text.find('\0') != std::string_view::npos; }
+
     void check_text(std::string_view text)
     {
-        if (text.find('\0') != std::string_view::npos) refuse("has a NUL character in a string");
+        if (has_nul(text)) refuse("has a NUL character in a string");
     }
 
     bool on_document_begin(json::error_code&) { return true; }
@@ -136,15 +140,15 @@ struct Handler {
     }
     bool on_key_part(json::string_view s, std::size_t, json::error_code&)
     {
-        check_text(s);
+        nul_in_key = nul_in_key || has_nul(s);
         if (path != nullptr) path->key_part(s);
         stack.push_chars(s);
         return true;
     }
     bool on_key(json::string_view s, std::size_t, json::error_code&)
     {
-        check_text(s);
         if (path != nullptr) path->key(s);
+        if (std::exchange(nul_in_key, false) || has_nul(s)) refuse("has a NUL character in a string");
         stack.push_key(s);
         return true;
     }

@@ -135,6 +135,7 @@ void Lane::shelve(ShelfEntry entry)
 void Lane::drop_from_shelf(std::int64_t seq, std::int64_t key_hash)
 {
     shelf_.erase(seq);
+    if (seq > read_after_) finished_.insert(seq);  // stored before this lease: its row is still to be read
     auto& shelved = keys_.at(key_hash).shelved;
     shelved.erase(std::find(shelved.begin(), shelved.end(), seq));
 }

@@ -6,14 +6,13 @@ usage() {
     cat <<'USAGE'
 usage: deps.sh [--check] [GROUP ...]        (default: build run test)
 
-  build      compiler, CMake, libraries
+  build      compiler, CMake, libraries, npm (for the pages /docs and /redoc)
   run        PostgreSQL server and psql, curl
   test       Python, openssl
   lint       clang-format, clang-tidy, shellcheck
   coverage   gcovr
   brokers    kcat, RabbitMQ: for tests against real brokers
   image      buildah, debootstrap: the container image without a Docker engine
-  npm        Node.js and npm
 
   --check    install nothing; exit 1 and name what is missing
 
@@ -33,7 +32,7 @@ needs_of() {
         build)
             echo g++ cmake ninja-build ccache make "pkg-config|pkgconf" libsoci-dev libpq-dev libfmt-dev doctest-dev \
                 libspdlog-dev prometheus-cpp-dev librdkafka-dev libavro-dev libssl-dev libyaml-cpp-dev libcli11-dev \
-                libcurl4-openssl-dev zlib1g-dev python3 BOOST
+                libcurl4-openssl-dev zlib1g-dev python3 BOOST NPM
             ;;
         run) echo curl ca-certificates POSTGRESQL ;;
         test) echo python3 openssl curl POSTGRESQL ;;
@@ -41,7 +40,6 @@ needs_of() {
         coverage) echo gcovr ;;
         brokers) echo kcat rabbitmq-server ;;
         image) echo buildah debootstrap ;;
-        npm) echo npm ;;
         *) return 1 ;;
     esac
 }
@@ -59,6 +57,7 @@ alternatives() {
                 echo "libboost$version-dev libboost-json$version-dev libboost-url$version-dev"
             done
             ;;
+        NPM) echo npm ;;
         POSTGRESQL) printf 'postgresql-%s\n' "${postgresql_versions[@]}" ;;
         *) tr '|' '\n' <<<"$1" ;;
     esac
@@ -100,9 +99,13 @@ all_available() {
 # PostgreSQL that came from elsewhere (built from source, another repository) is as good as the package.
 have_postgresql() { compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || command -v initdb >/dev/null; }
 
+# Node.js often comes from elsewhere, and Debian's npm would not fit beside it.
+have_npm() { command -v npm >/dev/null && command -v node >/dev/null; }
+
 is_met() {
     local choice packages
     if [[ $1 == POSTGRESQL ]] && have_postgresql; then return 0; fi
+    if [[ $1 == NPM ]] && have_npm; then return 0; fi
     while read -r choice; do
         read -r -a packages <<<"$choice"
         if all_installed "${packages[@]}"; then return 0; fi

@@ -119,7 +119,7 @@ def main():
     parser.add_argument("paths", nargs="*", default=[])
     parser.add_argument("--changed", action="store_true", default=os.environ.get("LINT_CHANGED") == "1")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
-    options = parser.parse_args()
+    options = parser.parse_intermixed_args()  # paths may follow the options
     build = options.build.resolve()
     tidy = find_tidy()
     stamps = build / "tidy"

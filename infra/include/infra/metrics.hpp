@@ -15,8 +15,7 @@
 namespace infra {
 
 // The Prometheus metrics of one process. Every label set is bounded: routes by template, services by the
-// registry
-// ("other" for all the rest).
+// registry ("other" for all the rest).
 class Metrics {
 public:
     Metrics();
@@ -36,8 +35,8 @@ private:
     prometheus::Registry registry_;
     prometheus::Family<prometheus::Counter>& requests_;
     prometheus::Family<prometheus::Histogram>& request_seconds_;
-    prometheus::Histogram& batch_events_;
-    prometheus::Histogram& batch_seconds_;
+    prometheus::Family<prometheus::Histogram>& batch_events_;
+    prometheus::Family<prometheus::Histogram>& batch_seconds_;
     prometheus::Family<prometheus::Counter>& events_;
     prometheus::Family<prometheus::Counter>& derived_;
     prometheus::Family<prometheus::Counter>& deliveries_;

@@ -1,11 +1,14 @@
 #include "infra/api/api_service.hpp"
 
+#include "api/answers.hpp"
 #include "api/events_handler.hpp"
 #include "api/ingest_handler.hpp"
+#include "api/metrics_handler.hpp"
 #include "infra/http/server.hpp"
 #include "infra/log/log.hpp"
 #include "infra/metrics.hpp"
 #include "infra/pg/event_writer.hpp"
+#include "infra/pg/migrator.hpp"
 #include "pg/connection.hpp"
 #include "pg/query_pool.hpp"
 #include "web/assets.hpp"
@@ -67,13 +70,6 @@ std::string_view mode_name(EventHubMode mode)
     return "";
 }
 
-http::Response json_text(std::string body)
-{
-    http::Response response;
-    response.body = std::move(body);
-    return response;
-}
-
 http::Response asset_response(const web::Asset& asset, const http::Request& request)
 {
     http::Response response;
@@ -94,13 +90,6 @@ void serve_asset(const http::Request& request, const http::Reply& reply)
 {
     const auto* asset = web::find_asset(request.path);
     reply(asset == nullptr ? http::problem(404, "Not Found") : asset_response(*asset, request));
-}
-
-http::Response not_ready(std::string_view reason)
-{
-    auto response = json_text(R"({"status":"not ready","reasons":[")" + std::string(reason) + R"("]})");
-    response.status = 503;
-    return response;
 }
 
 }  // namespace
@@ -155,25 +144,22 @@ private:
         router_.add("POST", "/ingest/{service}", [this](http::Request&& request, http::Reply reply) {
             ingest_(std::move(request), std::move(reply));
         });
-        router_.add("GET", "/events", [this](http::Request&& request, http::Reply reply) {
-            api::list_events(pool_, request, std::move(reply));
+        router_.add("GET", "/events", [this](const http::Request& request, const http::Reply& reply) {
+            api::list_events(pool_, request, reply);
         });
-        router_.add("GET", "/events/{id}", [this](http::Request&& request, http::Reply reply) {
-            api::show_event(pool_, request, std::move(reply));
+        router_.add("GET", "/events/{id}", [this](const http::Request& request, const http::Reply& reply) {
+            api::show_event(pool_, request, reply);
         });
-        router_.add("GET", "/health", [](http::Request&&, const http::Reply& reply) {
-            reply(json_text(R"({"status":"ok"})"));
-        });
-        router_.add("GET", "/healthz", [](http::Request&&, const http::Reply& reply) {
-            reply(json_text(R"({"status":"ok"})"));
-        });
+        router_.add("GET", "/health", [](http::Request&&, const http::Reply& reply) { reply(api::alive()); });
+        router_.add("GET", "/healthz",
+                    [](http::Request&&, const http::Reply& reply) { reply(api::alive()); });
         router_.add("GET", "/api/health", [this](http::Request&&, const http::Reply& reply) {
-            reply(json_text(R"({"status":"healthy","event_hub_mode":")" + std::string(mode_) + R"("})"));
+            reply(api::json_text(R"({"status":"healthy","event_hub_mode":")" + std::string(mode_) + R"("})"));
         });
-        router_.add("GET", "/readyz",
-                    [this](http::Request&&, http::Reply reply) { ready(std::move(reply)); });
-        router_.add("GET", "/metrics",
-                    [this](http::Request&&, http::Reply reply) { metrics(std::move(reply)); });
+        router_.add("GET", "/readyz", [this](http::Request&&, const http::Reply& reply) { ready(reply); });
+        router_.add("GET", "/metrics", [this](http::Request&&, const http::Reply& reply) {
+            api::show_metrics(pool_, metrics_, reply);
+        });
         for (const char* path : {"/openapi.json", "/docs", "/redoc", "/favicon.ico", "/docs/assets/{*}"}) {
             router_.add("GET", path, [](http::Request&& request, const http::Reply& reply) {
                 serve_asset(request, reply);
@@ -187,47 +173,15 @@ private:
         return stopping_;
     }
 
-    void ready(http::Reply reply)
+    void ready(const http::Reply& reply)
     {
-        if (is_stopping()) return reply(not_ready("stopping"));
+        if (is_stopping()) return reply(api::not_ready({"stopping"}));
         pool_.submit(
             [reply](soci::session& session) {
-                int tables = 0;
-                session << "SELECT (to_regclass('events') IS NOT NULL AND to_regclass('outbox') IS NOT "
-                           "NULL)::int",
-                    soci::into(tables);
-                reply(tables == 1 ? json_text(R"({"status":"ready"})")
-                                  : not_ready("schema missing; run polis-migrate up"));
+                const auto faults = pg::schema_state(session).faults();
+                reply(faults.empty() ? api::ready() : api::not_ready(faults));
             },
-            [reply] { reply(not_ready("database not reachable")); });
-    }
-
-    void metrics(http::Reply reply)
-    {
-        const auto show = [this, reply] {
-            auto response = json_text(metrics_.text());
-            response.content_type = "text/plain; version=0.0.4; charset=utf-8";
-            reply(std::move(response));
-        };
-        pool_.submit(
-            [this, show](soci::session& session) {
-                long long depth = 0;
-                double oldest = 0;
-                // Bounded: a backlog beyond this is told as this.
-                session
-                    << "SELECT count(*), coalesce(extract(epoch FROM now() - min(created_at)), 0)::float8 "
-                       "FROM "
-                       "(SELECT uuid7_time(o.event_id) AS created_at FROM lane_cursors c CROSS JOIN LATERAL "
-                       "(SELECT event_id FROM outbox o WHERE o.lane = c.lane AND o.seq > c.acked_seq "
-                       "ORDER BY o.seq LIMIT 10000) o UNION ALL "
-                       "SELECT uuid7_time(o.event_id) FROM outbox_retries r JOIN outbox o USING (lane, seq) "
-                       "JOIN lane_cursors c USING (subscription_id, lane) "
-                       "WHERE r.delivered_at IS NULL AND r.seq <= c.acked_seq) unsent",
-                    soci::into(depth), soci::into(oldest);
-                metrics_.outbox(static_cast<std::size_t>(depth), oldest);
-                show();
-            },
-            show);
+            [reply] { reply(api::not_ready({"database not reachable"})); });
     }
 
     // Partitions are made ahead of time, so that ingest never waits for one.

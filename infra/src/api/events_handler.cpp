@@ -94,7 +94,7 @@ http::Response database_unavailable()
     return response;
 }
 
-void list_events(pg::QueryPool& pool, const http::Request& request, http::Reply reply)
+void list_events(pg::QueryPool& pool, const http::Request& request, const http::Reply& reply)
 {
     auto filter = read_filter(request);
     if (!filter) return reply(http::problem(422, filter.error().detail));
@@ -115,7 +115,7 @@ void list_events(pg::QueryPool& pool, const http::Request& request, http::Reply 
     pool.submit(std::move(work), [reply] { reply(database_unavailable()); });
 }
 
-void show_event(pg::QueryPool& pool, const http::Request& request, http::Reply reply)
+void show_event(pg::QueryPool& pool, const http::Request& request, const http::Reply& reply)
 {
     const auto id = domain::parse_uuid(request.captures.at(0));
     if (!id) return reply(http::problem(422, "an event id is a UUID"));

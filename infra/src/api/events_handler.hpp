@@ -6,8 +6,8 @@
 namespace infra::api {
 
 // GET /events and GET /events/{id}. The pool must outlive every request.
-void list_events(pg::QueryPool& pool, const http::Request& request, http::Reply reply);
-void show_event(pg::QueryPool& pool, const http::Request& request, http::Reply reply);
+void list_events(pg::QueryPool& pool, const http::Request& request, const http::Reply& reply);
+void show_event(pg::QueryPool& pool, const http::Request& request, const http::Reply& reply);
 
 http::Response database_unavailable();
 

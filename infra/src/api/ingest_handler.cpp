@@ -158,7 +158,7 @@ void IngestHandler::answer(const Work& work, app::AppendResult result) const
 }
 
 // The sender hears of the refusal once the body is kept; a database that is down makes it a 503.
-void IngestHandler::quarantine(const Work& work, domain::Fault fault) const
+void IngestHandler::quarantine(const Work& work, const domain::Fault& fault) const
 {
     auto reply = work.reply;
     pool_.submit(

@@ -23,7 +23,7 @@ private:
     struct Work;
 
     void answer(const Work& work, app::AppendResult result) const;
-    void quarantine(const Work& work, domain::Fault fault) const;
+    void quarantine(const Work& work, const domain::Fault& fault) const;
     void count(const Work& work, const app::AppendedEvents& events) const;
 
     const app::PrepareEvent& prepare_;

@@ -122,6 +122,8 @@ void Router::add(std::string method, std::string path, Handler handler)
 Routing Router::match(std::string_view method, std::string_view path) const
 {
     if (path.empty() || path.front() != '/') return NotFound{};
+    // RFC 9110 9.3.2: what can be got can be asked for without its body. The response's writer drops that.
+    if (method == "HEAD") method = "GET";
     Lookup found = look_up(routes_, method, path);
     if (found.best.route != nullptr) return std::move(found.best);
     if (!found.allow.empty()) return MethodNotAllowed{std::move(found.allow)};

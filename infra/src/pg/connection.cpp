@@ -31,7 +31,9 @@ bool is_lost(PGconn* connection, std::string_view sqlstate)
     const std::string sqlstate = state == nullptr ? "" : state;
     const std::string message = primary == nullptr ? first_line(PQerrorMessage(connection)) : primary;
     if (is_lost(connection, sqlstate)) throw ConnectionLost(sqlstate, message);
-    throw SqlError(sqlstate, message);
+    const bool names_constraint =
+        result != nullptr && PQresultErrorField(result, PG_DIAG_CONSTRAINT_NAME) != nullptr;
+    throw SqlError(sqlstate, message, names_constraint);
 }
 
 }  // namespace

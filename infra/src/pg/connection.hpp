@@ -17,19 +17,21 @@ namespace infra::pg {
 // may hold values of a payload.
 class SqlError : public std::runtime_error {
 public:
-    SqlError(std::string sqlstate, const std::string& message)
-        : std::runtime_error(message), sqlstate_(std::move(sqlstate))
+    SqlError(std::string sqlstate, const std::string& message, bool names_constraint = false)
+        : std::runtime_error(message), sqlstate_(std::move(sqlstate)), names_constraint_(names_constraint)
     {
     }
     const std::string& sqlstate() const { return sqlstate_; }
 
-    bool bad_data() const { return in_class("22") || (in_class("23") && sqlstate_ != "23514"); }
-    bool no_partition() const { return sqlstate_ == "23514"; }
+    bool bad_data() const { return in_class("22") || (in_class("23") && !no_partition()); }
+    // A missing partition has the SQLSTATE of a violated CHECK, but no constraint.
+    bool no_partition() const { return sqlstate_ == "23514" && !names_constraint_; }
     bool worth_a_retry() const { return sqlstate_ == "40001" || sqlstate_ == "40P01"; }
 
 private:
     bool in_class(std::string_view two) const { return sqlstate_.starts_with(two); }
     std::string sqlstate_;
+    bool names_constraint_;
 };
 
 // The connection itself is gone; sqlstate is empty or of the class 57P.

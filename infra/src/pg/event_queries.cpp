@@ -11,7 +11,7 @@ namespace infra::pg {
 namespace {
 
 // A page may hold 100 payloads of a megabyte; beyond this it ends early and its Link goes on.
-constexpr std::size_t page_bytes_max = 32 * 1024 * 1024;
+constexpr std::size_t page_bytes_max = std::size_t{32} * 1024 * 1024;
 constexpr int quarantine_rows_max = 100'000;
 
 constexpr auto event_columns =
@@ -59,10 +59,12 @@ struct Range {
     void at_most(const domain::Uuid& id) { high = std::min(high, id); }
 };
 
+// The neighbour of an id. The two ends of all ids stay what they are: no event has them.
 domain::Uuid step(domain::Uuid id, bool up)
 {
+    const auto edge = static_cast<std::uint8_t>(up ? 0xFF : 0x00);
+    if (std::all_of(id.begin(), id.end(), [edge](auto byte) { return byte == edge; })) return id;
     for (std::size_t i = id.size(); i-- > 0;) {
-        const auto edge = static_cast<std::uint8_t>(up ? 0xFF : 0x00);
         const bool carry = id.data[i] == edge;
         id.data[i] = static_cast<std::uint8_t>(up ? id.data[i] + 1 : id.data[i] - 1);
         if (!carry) break;

@@ -14,12 +14,12 @@ namespace infra::pg {
 struct EventFilter {
     std::int64_t limit = 100;
     std::int64_t offset = 0;
-    std::optional<std::string> service;
-    std::optional<domain::Uuid> source_event_id;
-    std::optional<domain::TimePoint> since;  // inclusive
-    std::optional<domain::TimePoint> until;  // exclusive
-    std::optional<domain::Uuid> older_than;  // cursor `after`
-    std::optional<domain::Uuid> newer_than;  // cursor `before`
+    std::optional<std::string> service = {};
+    std::optional<domain::Uuid> source_event_id = {};
+    std::optional<domain::TimePoint> since = {};  // inclusive
+    std::optional<domain::TimePoint> until = {};  // exclusive
+    std::optional<domain::Uuid> older_than = {};  // cursor `after`
+    std::optional<domain::Uuid> newer_than = {};  // cursor `before`
 };
 
 // One page: the events as a JSON array, newest first, and the ids at its ends.

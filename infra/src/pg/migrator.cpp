@@ -261,6 +261,8 @@ std::vector<std::string> Migrator::history()
     });
 }
 
+SchemaState schema_state(soci::session& session) { return judge(compare(read_applied(session), embedded())); }
+
 SchemaState Migrator::check() { return judge(status()); }
 
 std::vector<std::string> SchemaState::faults() const

@@ -4,6 +4,10 @@
 #include <string>
 #include <vector>
 
+namespace soci {
+class session;
+}
+
 namespace infra::pg {
 
 struct SchemaState {
@@ -13,6 +17,8 @@ struct SchemaState {
     // Empty when the schema is exactly this program's; each says which command mends it.
     std::vector<std::string> faults() const;
 };
+
+SchemaState schema_state(soci::session& session);
 
 struct MigrationLine {
     int version;
@@ -33,7 +39,7 @@ public:
     std::string down();
     std::vector<MigrationLine> status();
     std::vector<std::string> history();
-    SchemaState check();
+    SchemaState check();  // of schema_state(), on a connection of its own
 
 private:
     std::string url_;

@@ -1,0 +1,32 @@
+#pragma once
+
+#include "infra/config/config.hpp"
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+
+namespace infra {
+
+class Metrics;
+
+// GET /metrics, /healthz and /readyz of a worker, on the admin port. Built = listening; any thread may
+// destroy it, which drains. What it is given must outlive it.
+class AdminService {
+public:
+    using Ready = std::function<bool()>;  // asked on an io thread
+
+    // Throws when the port cannot be had.
+    AdminService(const Config& config, Metrics& metrics, Ready ready);
+    ~AdminService();
+    AdminService(const AdminService&) = delete;
+    AdminService& operator=(const AdminService&) = delete;
+
+    std::uint16_t port() const;
+
+private:
+    class Impl;
+    std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace infra

@@ -1,0 +1,60 @@
+#include "infra/api/admin_service.hpp"
+
+#include "api/answers.hpp"
+#include "api/metrics_handler.hpp"
+#include "infra/http/server.hpp"
+#include "pg/query_pool.hpp"
+
+namespace infra {
+
+class AdminService::Impl {
+public:
+    Impl(const Config& config, Metrics& metrics, Ready ready)
+        : ready_(std::move(ready)),
+          pool_(1, config.database.url, "polis-admin"),
+          server_(options(config), routes(metrics), [](auto, auto, auto, auto) {})
+    {
+        server_.start();
+    }
+
+    std::uint16_t port() const { return server_.port(); }
+
+private:
+    static http::ServerOptions options(const Config& config)
+    {
+        http::ServerOptions options;
+        options.host = config.http.host;
+        options.port = config.admin.port;
+        options.threads = 1;
+        return options;
+    }
+
+    const http::Router& routes(Metrics& metrics)
+    {
+        router_.add("GET", "/metrics", [this, &metrics](http::Request&&, const http::Reply& reply) {
+            api::show_metrics(pool_, metrics, reply);
+        });
+        router_.add("GET", "/healthz",
+                    [](http::Request&&, const http::Reply& reply) { reply(api::alive()); });
+        router_.add("GET", "/readyz", [this](http::Request&&, const http::Reply& reply) {
+            reply(ready_() ? api::ready() : api::not_ready({"database not reachable, or stopping"}));
+        });
+        return router_;
+    }
+
+    const Ready ready_;
+    http::Router router_;
+    pg::QueryPool pool_;
+    http::Server server_;
+};
+
+AdminService::AdminService(const Config& config, Metrics& metrics, Ready ready)
+    : impl_(std::make_unique<Impl>(config, metrics, std::move(ready)))
+{
+}
+
+AdminService::~AdminService() = default;
+
+std::uint16_t AdminService::port() const { return impl_->port(); }
+
+}  // namespace infra

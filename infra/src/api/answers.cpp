@@ -1,0 +1,26 @@
+#include "api/answers.hpp"
+
+#include <boost/json.hpp>
+
+namespace infra::api {
+
+http::Response json_text(std::string body)
+{
+    http::Response response;
+    response.body = std::move(body);
+    return response;
+}
+
+http::Response alive() { return json_text(R"({"status":"ok"})"); }
+
+http::Response ready() { return json_text(R"({"status":"ready"})"); }
+
+http::Response not_ready(const std::vector<std::string>& reasons)
+{
+    const boost::json::object body{{"status", "not ready"}, {"reasons", boost::json::value_from(reasons)}};
+    auto response = json_text(boost::json::serialize(body));
+    response.status = 503;
+    return response;
+}
+
+}  // namespace infra::api

@@ -1,0 +1,16 @@
+#pragma once
+
+#include "infra/http/message.hpp"
+
+#include <string>
+#include <vector>
+
+namespace infra::api {
+
+http::Response json_text(std::string body);
+http::Response alive();
+http::Response ready();
+// 503 with the reasons, which are ours and never a driver's text.
+http::Response not_ready(const std::vector<std::string>& reasons);
+
+}  // namespace infra::api
