@@ -49,6 +49,7 @@ void DeliverOutbox::run()
             healthy_ = false;
             fault_(error.what());
             owned_.clear();
+            found_nothing_ = false;
             renew_at_ = {};
             pause_until(Clock::now() + fault_pause);
         }
@@ -165,19 +166,27 @@ void DeliverOutbox::send_due()
     }
 }
 
+// In halves, so that a full window is not topped up row by row.
+bool DeliverOutbox::readable(const Owned& owned) const
+{
+    return !owned.surplus &&
+           owned.lane.room() >= std::max<std::size_t>(options_.limits.window_rows_max / 2, 1);
+}
+
 bool DeliverOutbox::read_ahead()
 {
-    if (Clock::now() < read_at_) return false;
+    // A lane that had no room when the others were read does not wait for their poll.
+    bool due = Clock::now() >= read_at_;
     std::vector<LaneRead> reads;
     for (const auto& [lane, owned] : owned_) {
-        const auto room = owned.lane.room();
-        // In halves, so that a full window is not topped up row by row.
-        if (owned.surplus || room < std::max<std::size_t>(options_.limits.window_rows_max / 2, 1)) continue;
-        reads.push_back({lane, owned.lane.read_after(), static_cast<std::int64_t>(room)});
+        if (!readable(owned)) continue;
+        due = due || !owned.exhausted;
+        reads.push_back({lane, owned.lane.read_after(), static_cast<std::int64_t>(owned.lane.room())});
     }
-    if (reads.empty()) return false;
+    if (!due || reads.empty()) return false;
     std::map<std::int16_t, std::vector<domain::OutboxMessage>> by_lane;
     for (auto& message : store_.read(reads)) by_lane[message.lane].push_back(std::move(message));
+    for (const auto& read : reads) owned_.at(read.lane).exhausted = !by_lane.contains(read.lane);
     for (auto& [lane, messages] : by_lane) owned_.at(lane).lane.offer(std::move(messages));
     const auto now = Clock::now();
     found_nothing_ = by_lane.empty();
@@ -222,16 +231,20 @@ bool DeliverOutbox::nothing_due() const
 {
     if (outstanding_ > 0 || !found_nothing_) return disabled_ && outstanding_ == 0;
     const auto now = system_now();
-    return std::none_of(owned_.begin(), owned_.end(), [now](const auto& entry) {
-        const auto due = entry.second.lane.next_due();
-        return entry.second.lane.has_ready() || (due && *due <= now);
+    return std::none_of(owned_.begin(), owned_.end(), [this, now](const auto& entry) {
+        const Owned& owned = entry.second;
+        const auto due = owned.lane.next_due();
+        return owned.lane.has_ready() || (due && *due <= now) || (readable(owned) && !owned.exhausted);
     });
 }
 
 DeliverOutbox::Clock::time_point DeliverOutbox::next_moment() const
 {
-    auto moment = std::min(renew_at_, std::max(read_at_, Clock::now() + 1ms));
+    auto moment = renew_at_;
+    if (disabled_) return moment;
     for (const auto& [lane, owned] : owned_) {
+        if (owned.surplus) continue;
+        if (readable(owned)) moment = std::min(moment, std::max(read_at_, Clock::now() + 1ms));
         if (const auto due = owned.lane.next_due()) {
             moment = std::min(moment,
                               Clock::now() + std::max(*due - system_now(), std::chrono::microseconds(1000)));

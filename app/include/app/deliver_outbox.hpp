@@ -49,6 +49,7 @@ private:
         domain::Lane lane;
         std::int64_t epoch;
         bool surplus = false;
+        bool exhausted = false;  // the last read found no more rows
     };
     struct Completion {
         std::int16_t lane;
@@ -65,6 +66,7 @@ private:
     bool settle_completions();
     void write_settlements();
     void send_due();
+    bool readable(const Owned& owned) const;
     bool read_ahead();
     void pump();
     void send(Owned& owned, const domain::OutboxMessage& message);

@@ -86,7 +86,11 @@ std::unique_ptr<soci::session> connect(const std::string& url, const ConnectOpti
 {
     const std::string text = conninfo(url, options);
     try {
-        return std::make_unique<soci::session>(soci::postgresql, text);
+        auto session = std::make_unique<soci::session>(soci::postgresql, text);
+        // libpq would write notices, and the server's farewell, to stderr between the lines of the log.
+        PQsetNoticeProcessor(
+            native(*session), [](void*, const char*) {}, nullptr);
+        return session;
     } catch (const soci::soci_error& error) {
         throw ConnectionLost("08001", first_line(error.get_error_message()));
     }

@@ -33,15 +33,15 @@ TEST_SUITE("infra/config/env_file")
             {"# KAFKA_TOPIC=no\n\n   \nother.key-1=x", "orchestrator-events"},
             {"\xEF\xBB\xBFKAFKA_TOPIC=bom", "bom"},
         };
-        for (const auto& [line, topic] : cases) {
-            CAPTURE(line);
-            space.write(".env", line);
+        for (const auto& file : cases) {
+            CAPTURE(file.line);
+            space.write(".env", file.line);
             const auto loaded = space.load_complete(Binary::api, {});
-            if (topic == nullptr) {
+            if (file.topic == nullptr) {
                 CHECK(loaded.faults.size() == 1);
             } else {
                 CHECK_MESSAGE(loaded.faults.empty(), joined(loaded.faults));
-                CHECK(loaded.config.kafka.topic == topic);
+                CHECK(loaded.config.kafka.topic == file.topic);
             }
         }
     }
@@ -130,11 +130,11 @@ TEST_SUITE("infra/config/yaml")
             {"http: {port: 1\n", "not valid YAML"},
             {"\tx: 1\n", "not valid YAML"},
         };
-        for (const auto& [yaml, fault] : cases) {
-            CAPTURE(yaml);
-            space.write("polis.yaml", yaml);
+        for (const auto& file : cases) {
+            CAPTURE(file.yaml);
+            space.write("polis.yaml", file.yaml);
             const auto loaded = space.load_complete(Binary::api, {{"CONFIG_PATH", "polis.yaml"}});
-            const bool found = faults_contain(loaded, fault);
+            const bool found = faults_contain(loaded, file.fault);
             CHECK_MESSAGE(found, joined(loaded.faults));
         }
     }

@@ -5,7 +5,6 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
-#include <source_location>
 #include <string>
 #include <string_view>
 
@@ -15,7 +14,7 @@ TEST_SUITE("infra/readme")
 
     std::string readme_text()
     {
-        const std::filesystem::path here(std::source_location::current().file_name());
+        const std::filesystem::path here(__FILE__);
         std::ifstream file(here.parent_path() / "../../../README.md");
         return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
     }
