@@ -8,6 +8,7 @@ Usage: check_layers.py BUILD_DIR | check_layers.py --self-test
 Exit: 0 clean, 1 an offence, 2 wrong usage, 77 skipped (the build is not one of ninja).
 """
 import dataclasses
+import os
 import pathlib
 import re
 import subprocess
@@ -144,8 +145,8 @@ def layer_of_object(name):
     return "infra" if name.startswith("infra/CMakeFiles/infra.dir/") else None
 
 
-def offences_in_deps(text):
-    """Reads the output of `ninja -t deps`. Returns the offences and how many object files of each layer were seen."""
+def offences_in_deps(text, build=root):
+    """Reads the output of `ninja -t deps`, whose paths may be relative to the build directory. Returns the offences and how many object files of each layer were seen."""
     offences, seen = [], {}
     layer = name = None
     for line in text.splitlines():
@@ -155,7 +156,7 @@ def offences_in_deps(text):
             if layer:
                 seen[layer] = seen.get(layer, 0) + 1
         elif layer and line.strip():
-            path = line.strip()
+            path = os.path.normpath(build / line.strip())
             if why := offence_of_dependency(layer, path):
                 offences.append(f"{name}: opens {path}: {why}")
     return offences, seen
@@ -185,7 +186,7 @@ def main(arguments):
         print("skipped the look at object files: this build is not one of ninja")
         return 1 if offences else SKIPPED
     deps = subprocess.run(["ninja", "-C", str(build), "-t", "deps"], capture_output=True, text=True, check=True).stdout
-    found, seen = offences_in_deps(deps)
+    found, seen = offences_in_deps(deps, build.resolve())
     offences += found
     missing = {"domain", "app", "infra"} - seen.keys()
     # Nothing looked at is not the same as nothing found.

@@ -3,7 +3,6 @@
 #include <array>
 #include <charconv>
 #include <cstring>
-#include <filesystem>
 #include <fstream>
 
 namespace fuzz {
@@ -148,8 +147,7 @@ std::string random_json(Random& random)
 
 std::vector<std::string> city_event_lines()
 {
-    const std::filesystem::path here(__FILE__);
-    std::ifstream file(here.parent_path().parent_path() / "data" / "city-events.jsonl");
+    std::ifstream file(POLIS_SOURCE_DIR "/tests/data/city-events.jsonl");
     std::vector<std::string> all;
     for (std::string line; std::getline(file, line);) all.push_back(line);
     if (all.empty()) throw Failed("tests/data/city-events.jsonl cannot be read");

@@ -22,6 +22,7 @@ import time
 import urllib.request
 
 SKIPPED = 77
+NO_BROWSER = "skipped: no chromium on this machine (apt-get install chromium)"
 PAGE_TIMEOUT_SECONDS = 60
 REPLY_TIMEOUT_SECONDS = 30
 SETTLE_SECONDS = 1.0
@@ -201,6 +202,10 @@ def check(browser, base, path, texts, use, screenshots):
     return faults + faults_in(browser.events, base)
 
 
+def find_browser():
+    return shutil.which("chromium") or shutil.which("chromium-browser")
+
+
 def fetch(url):
     with urllib.request.urlopen(url, timeout=REPLY_TIMEOUT_SECONDS) as answer:
         return answer.read().decode()
@@ -210,9 +215,9 @@ def main(arguments):
     if len(arguments) not in (1, 2):
         print(__doc__, file=sys.stderr)
         return 2
-    executable = shutil.which("chromium") or shutil.which("chromium-browser")
+    executable = find_browser()
     if not executable:
-        print("skipped: no chromium")
+        print(NO_BROWSER)
         return SKIPPED
     base = arguments[0].rstrip("/")
     if "<script" not in fetch(base + "/docs"):

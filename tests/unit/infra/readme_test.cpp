@@ -2,7 +2,6 @@
 
 #include <doctest/doctest.h>
 
-#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <string>
@@ -14,8 +13,7 @@ TEST_SUITE("infra/readme")
 
     std::string readme_text()
     {
-        const std::filesystem::path here(__FILE__);
-        std::ifstream file(here.parent_path() / "../../../README.md");
+        std::ifstream file(POLIS_SOURCE_DIR "/README.md");
         return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
     }
 
