@@ -3,20 +3,29 @@
 #include <soci/postgresql/soci-postgresql.h>
 
 #include <optional>
+#include <utility>
 
 namespace infra::pg {
 namespace {
 
 std::string first_line(std::string_view text) { return std::string(text.substr(0, text.find('\n'))); }
 
-std::string quoted(std::string_view value)
+// SOCI takes the text apart at its blanks and glues some of it together wrongly, so there must be none.
+std::string percent_encoded(std::string_view value)
 {
-    std::string out = "'";
+    constexpr std::string_view digits = "0123456789ABCDEF";
+    std::string out;
     for (const char c : value) {
-        if (c == '\'' || c == '\\') out.push_back('\\');
-        out.push_back(c);
+        const auto byte = static_cast<unsigned char>(c);
+        const bool plain = (byte >= '0' && byte <= '9') || (byte >= 'A' && byte <= 'Z') ||
+                           (byte >= 'a' && byte <= 'z') || c == '-' || c == '.' || c == '_' || c == '/';
+        if (plain) {
+            out.push_back(c);
+        } else {
+            out.append({'%', digits[byte >> 4], digits[byte & 15]});
+        }
     }
-    return out + "'";
+    return out;
 }
 
 bool is_lost(PGconn* connection, std::string_view sqlstate)
@@ -47,9 +56,9 @@ std::string conninfo(const std::string& url, const ConnectOptions& options)
         PQfreemem(parse_error);
         throw SqlError("", "DATABASE_URL is not a PostgreSQL connection URI");
     }
-    std::string text;
-    const auto add = [&text](std::string_view key, std::string_view value) {
-        text.append(key).append("=").append(quoted(value)).append(" ");
+    std::string text = "postgresql://";
+    auto add = [&text, mark = '?'](std::string_view key, std::string_view value) mutable {
+        text.append(1, std::exchange(mark, '&')).append(key).append("=").append(percent_encoded(value));
     };
     // The server's limits come first, so that what the URL says about `options` is added and wins.
     std::string server_options = "-c statement_timeout=" + std::to_string(options.statement_timeout.count()) +

@@ -45,7 +45,7 @@ struct ConnectOptions {
     std::chrono::milliseconds statement_timeout{10'000};
 };
 
-// libpq connection string of a DATABASE_URL, with our limits where the URL says nothing of them.
+// Connection URI of a DATABASE_URL, with our limits where the URL says nothing of them.
 std::string conninfo(const std::string& url, const ConnectOptions& options);
 
 // SOCI's session with the libpq connection below it. Throws SqlError without SQL or parameters.

@@ -63,7 +63,8 @@ TEST_SUITE("app/deliver_outbox")
         InMemoryOutbox store;
         const std::int16_t lanes[] = {0, 7, 15};
         for (const std::int16_t lane : lanes) {
-            for (std::int64_t seq = 1; seq <= 40; ++seq) store.append(lane, 100 * lane + seq, seq % 4);
+            for (std::int64_t seq = 1; seq <= 40; ++seq)
+                store.append(lane, std::int64_t{100} * lane + seq, seq % 4);
         }
         ScriptedSink sink(take_all);
         Worker worker(store, sink, drain_options());

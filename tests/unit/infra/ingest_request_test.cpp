@@ -62,7 +62,8 @@ TEST_SUITE("infra/api/ingest_request")
         };
         for (const auto& type : types) {
             CAPTURE(type);
-            const auto read = infra::api::read_ingest_request(request_of(type, R"( {"a":1.50} )"));
+            const auto request = request_of(type, R"( {"a":1.50} )");
+            const auto read = infra::api::read_ingest_request(request);
             REQUIRE(read.has_value());
             CHECK_FALSE(read->batch);
             REQUIRE(read->items.size() == 1);
