@@ -112,7 +112,7 @@ asan: .deps-test ## all tests with AddressSanitizer and UBSan
 
 .PHONY: tsan
 tsan: .deps-test ## the concurrent parts with ThreadSanitizer
-	@$(call build,tsan)
+	@$(call build,tsan,tsan_tests)
 	@source $(tools)/sanitizers.sh; $(tools)/with_cluster.sh $(call ctest,tsan,--label-regex '^tsan$$')
 
 .PHONY: fuzz

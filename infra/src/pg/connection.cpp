@@ -101,7 +101,10 @@ std::unique_ptr<soci::session> connect(const std::string& url, const ConnectOpti
             native(*session), [](void*, const char*) {}, nullptr);
         return session;
     } catch (const soci::soci_error& error) {
-        throw ConnectionLost("08001", first_line(error.get_error_message()));
+        // SOCI says only that it failed; the line below is libpq's, with the reason.
+        const std::string text_of_both = error.get_error_message();
+        const std::string_view reason = std::string_view(text_of_both).substr(text_of_both.find('\n') + 1);
+        throw ConnectionLost("08001", first_line(reason.empty() ? text_of_both : reason));
     }
 }
 

@@ -64,6 +64,7 @@ TEST_SUITE("infra/pg/connection")
         } catch (const ConnectionLost& error) {
             CHECK(error.sqlstate() == "08001");
             const std::string reason = error.what();
+            INFO(reason);
             CHECK(reason.find("does not exist") != std::string::npos);
             CHECK(reason.find("secret") == std::string::npos);
         }
