@@ -118,7 +118,7 @@ tsan: .deps-test ## the concurrent parts with ThreadSanitizer
 .PHONY: fuzz
 fuzz: .deps-test ## random and mutated input against the parsers (FUZZ_SECONDS=60)
 	@$(call build,asan)
-	@source $(tools)/sanitizers.sh; $(call ctest,asan,--label-regex '^fuzz$$')
+	@source $(tools)/sanitizers.sh; export FUZZ_SECONDS=$${FUZZ_SECONDS:-60}; $(call ctest,asan,--label-regex '^fuzz$$')
 
 .PHONY: bench
 bench: .deps-run .build-programs ## throughput and latency on this machine, some minutes

@@ -193,10 +193,10 @@ constexpr const char* strange_yaml_seed = R"(a: [b, {c: d}, !!binary aGk=, ? e :
 fuzz::Corpus files()
 {
     std::vector<std::string> tokens{"LOG_FORMAT=json\n", "[[[[[[[[", "{a: {a: {a: {a: "};
-    for (const char* const word : {"\"",     "'",     "\\",    "#",   "=",     "\n",  "\r\n", "export ",
-                                   "geheim", "PORT=", "HOST=", "{",   "[",     "]",   "}",    ": ",
-                                   "- ",     "&a ",   "*a",    "!!",  "<<: ",  "|\n", "? ",   "---\n",
-                                   "\t",     "%",     "@",     "://", "1e999", "nan", "0x1"}) {
+    for (const char* const word :
+         {"\"", "'",     "\\", "#", "=",  "\n",  "\r\n",  "export ", "geheim", "PORT=", "HOST=",
+          "{",  "[",     "]",  "}", ": ", "- ",  "&a ",   "*a",      "!!",     "<<: ",  "|\n",
+          "? ", "---\n", "\t", "%", "@",  "://", "1e999", "nan",     "0x1",    "%1B",   "%0a"}) {
         tokens.emplace_back(word);
     }
     return {{env_seed, socket_seed, yaml_seed, strange_yaml_seed}, tokens};

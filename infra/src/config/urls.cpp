@@ -2,6 +2,7 @@
 
 #include <boost/url/parse.hpp>
 #include <boost/url/url_view.hpp>
+#include <fmt/format.h>
 #include <libpq-fe.h>
 
 #include <algorithm>
@@ -40,6 +41,20 @@ bool is_printable_ascii(std::string_view text)
         if (c <= ' ' || c > '~') return false;
     }
     return true;
+}
+
+// libpq has decoded the parts of the URI, and a terminal or a log must not get to see what "%1B" stands for.
+std::string printable(std::string_view text)
+{
+    std::string shown;
+    for (const char c : text) {
+        if (is_printable_ascii({&c, 1})) {
+            shown += c;
+        } else {
+            shown += fmt::format("%{:02X}", static_cast<unsigned char>(c));
+        }
+    }
+    return shown;
 }
 
 // "a,b" and "1,2" -> "a:1,b:2"
@@ -95,8 +110,8 @@ std::string redacted_database_url(const std::string& url)
     if (!conninfo || url.find("://") == std::string::npos || !is_unambiguous(url, conninfo)) {
         return std::string(scheme) + "***";
     }
-    const std::string user = value_of(conninfo, "user");
-    const std::string host = value_of(conninfo, "host");
+    const std::string user = printable(value_of(conninfo, "user"));
+    const std::string host = printable(value_of(conninfo, "host"));
     const bool is_socket = host.starts_with('/') || host.starts_with('@');
 
     std::string shown(scheme);
@@ -104,7 +119,7 @@ std::string redacted_database_url(const std::string& url)
     if (!value_of(conninfo, "password").empty()) shown += ":***";
     if (shown.size() > scheme.size()) shown += '@';
     if (!is_socket) shown += zip_hosts(host, value_of(conninfo, "port"));
-    (shown += '/') += value_of(conninfo, "dbname");
+    (shown += '/') += printable(value_of(conninfo, "dbname"));
     if (is_socket) (shown += "?host=") += host;
     return shown;
 }

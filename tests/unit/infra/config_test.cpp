@@ -178,6 +178,8 @@ TEST_SUITE("infra/config")
             {"postgresql://u:ge%40heim@h/d", "postgresql://u:ge%40heim@h/d", "postgresql://u:***@h/d"},
             {"postgresql://h/d?pass%77ord=geheim", "postgresql://h/d?pass%77ord=geheim",
              "postgresql://:***@h/d"},
+            {"postgresql://u%0A@h/d%1B%20x", "postgresql://u%0A@h/d%1B%20x", "postgresql://u%0A@h/d%1B%20x"},
+            {"postgresql:///d?host=/run%07", "postgresql:///d?host=/run%07", "postgresql:///d?host=/run%07"},
             {"sqlite:///geheim.db", nullptr, nullptr},
             {"geheim", nullptr, nullptr},
             {"postgresql://u:ge@heim@h/d", nullptr, nullptr},
