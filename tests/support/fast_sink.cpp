@@ -1,0 +1,131 @@
+// A bare HTTP/1.1 receiver for load measurements: it reads each request to its end and answers 200, and does
+// nothing else, so that what is measured is the sender. Prints its port, ends with SIGTERM.
+#include <algorithm>
+#include <array>
+#include <cctype>
+#include <charconv>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <string>
+#include <string_view>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include <unordered_map>
+
+namespace {
+
+constexpr std::string_view answer = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+constexpr int backlog = 1024;
+
+[[noreturn]] void fail(const char* what)
+{
+    std::perror(what);
+    std::exit(1);
+}
+
+int listen_on_loopback()
+{
+    const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t size = sizeof address;
+    if (::bind(fd, reinterpret_cast<sockaddr*>(&address), size) != 0) fail("bind");
+    if (::listen(fd, backlog) != 0) fail("listen");
+    ::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size);
+    std::printf("%d\n", ntohs(address.sin_port));
+    std::fflush(stdout);
+    return fd;
+}
+
+// The length of the first whole request in `text`, or 0.
+std::size_t request_length(std::string_view text)
+{
+    const auto head = text.find("\r\n\r\n");
+    if (head == std::string_view::npos) return 0;
+    constexpr std::string_view name = "\r\ncontent-length:";
+    const auto same = [](char a, char b) { return std::tolower(static_cast<unsigned char>(a)) == b; };
+    const auto* const at = std::search(text.begin(), text.begin() + head, name.begin(), name.end(), same);
+    std::size_t body = 0;
+    if (at != text.begin() + head) {
+        const char* digits = at + name.size();
+        while (*digits == ' ') ++digits;
+        std::from_chars(digits, text.data() + head, body);
+    }
+    const std::size_t whole = head + 4 + body;
+    return text.size() >= whole ? whole : 0;
+}
+
+class Sink {
+public:
+    void run()
+    {
+        watch(listener_);
+        std::array<epoll_event, 256> events{};
+        for (;;) {
+            const int count = ::epoll_wait(epoll_, events.data(), static_cast<int>(events.size()), -1);
+            for (int i = 0; i < count; ++i) {
+                const int fd = events[static_cast<std::size_t>(i)].data.fd;
+                if (fd == listener_) {
+                    accept_all();
+                } else {
+                    serve(fd);
+                }
+            }
+        }
+    }
+
+private:
+    void watch(int fd) const
+    {
+        epoll_event event{};
+        event.events = EPOLLIN;
+        event.data.fd = fd;
+        if (::epoll_ctl(epoll_, EPOLL_CTL_ADD, fd, &event) != 0) fail("epoll_ctl");
+    }
+
+    void accept_all()
+    {
+        for (;;) {
+            const int fd = ::accept4(listener_, nullptr, nullptr, SOCK_NONBLOCK);
+            if (fd < 0) return;
+            const int on = 1;
+            ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+            watch(fd);
+        }
+    }
+
+    void serve(int fd)
+    {
+        std::array<char, 16 * 1024>
+            chunk;  // NOLINT(cppcoreguidelines-pro-type-member-init): filled by read()
+        const auto got = ::read(fd, chunk.data(), chunk.size());
+        if (got <= 0) {
+            unread_.erase(fd);
+            ::close(fd);
+            return;
+        }
+        std::string& text = unread_[fd];
+        text.append(chunk.data(), static_cast<std::size_t>(got));
+        for (auto length = request_length(text); length > 0; length = request_length(text)) {
+            text.erase(0, length);
+            if (::write(fd, answer.data(), answer.size()) < 0) break;
+        }
+    }
+
+    int epoll_ = ::epoll_create1(0);
+    int listener_ = listen_on_loopback();
+    std::unordered_map<int, std::string> unread_;
+};
+
+}  // namespace
+
+int main()
+{
+    std::signal(SIGPIPE, SIG_IGN);
+    Sink().run();
+}
