@@ -15,6 +15,8 @@ using domain::propagation::TryResult;
 
 constexpr unsigned acknowledged = 200;
 constexpr std::chrono::milliseconds purge_wait{1'000};
+// The event is a hint: librdkafka writes to it when its queue was empty before. Polling is what counts.
+constexpr std::chrono::milliseconds poll_interval{100};
 // librdkafka's buffer is no second queue of ours: in flight is bounded before it.
 constexpr const char* linger_ms = "1";
 
@@ -100,7 +102,19 @@ void KafkaTransport::ready(int fd, std::uint32_t /*events*/)
 {
     std::uint64_t count = 0;
     static_cast<void>(::read(fd, &count, sizeof count));
+    poll();
+}
+
+void KafkaTransport::poll()
+{
     rd_kafka_poll(producer_.get(), 0);
+    poll_at_ = std::chrono::steady_clock::now() + poll_interval;
+}
+
+Moment KafkaTransport::next_timer() const
+{
+    if (!refused_.empty()) return Moment::min();
+    return outstanding_ > 0 ? poll_at_ : Moment::max();
 }
 
 void KafkaTransport::run_timers()
@@ -108,12 +122,13 @@ void KafkaTransport::run_timers()
     std::deque<std::pair<Done, TryResult>> refused;
     refused.swap(refused_);
     for (const auto& [done, result] : refused) done(result);
+    if (outstanding_ > 0 && poll_at_ <= std::chrono::steady_clock::now()) poll();
 }
 
 void KafkaTransport::abandon()
 {
     run_timers();
-    rd_kafka_poll(producer_.get(), 0);
+    poll();
     rd_kafka_purge(producer_.get(), RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
     const Moment deadline = std::chrono::steady_clock::now() + purge_wait;
     while (outstanding_ > 0 && std::chrono::steady_clock::now() < deadline)

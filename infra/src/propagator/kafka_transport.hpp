@@ -30,7 +30,7 @@ public:
 
     void send(const app::Attempt& attempt, Done done) override;
     void abandon() override;
-    Moment next_timer() const override { return refused_.empty() ? Moment::max() : Moment::min(); }
+    Moment next_timer() const override;
     void run_timers() override;
 
 private:
@@ -42,6 +42,7 @@ private:
     };
 
     void ready(int fd, std::uint32_t events) override;
+    void poll();
     static void on_delivery(rd_kafka_t* producer, const rd_kafka_message_t* message, void* self);
 
     KafkaTransportOptions options_;
@@ -50,6 +51,7 @@ private:
     std::unique_ptr<rd_kafka_t, ProducerDelete> producer_;
     std::unique_ptr<rd_kafka_queue_t, QueueDelete> reports_;
     std::size_t outstanding_ = 0;
+    Moment poll_at_{};  // whether or not the event was written to
     // Records that librdkafka did not take: reported later, since never from inside send().
     std::deque<std::pair<Done, domain::propagation::TryResult>> refused_;
 };
