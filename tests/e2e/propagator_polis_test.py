@@ -66,9 +66,7 @@ class PolisTest(EndToEndTest):
                 process.kill()
                 process = self.start_propagator()
             else:
-                directory_keeper = self.api
                 self.restart_api()
-                del directory_keeper
         retries += process.metric('propagator_retries_total{stream="city"}')
         self.assertEqual(process.terminate(), 0)
         self.assertGreater(retries, 0, "the kills met no request: the test has proved nothing")

@@ -1,12 +1,18 @@
 // A bare HTTP/1.1 receiver for load measurements: it reads each request to its end and answers 200, and does
 // nothing else, so that what is measured is the sender. Prints its port, ends with SIGTERM.
+//   fast-sink [DELAY_MS [SLOW_MS]]
+// With delays each answer waits for DELAY_MS, every 40th for SLOW_MS: a p50 and a p99 that are known
+// beforehand.
 #include <algorithm>
 #include <array>
 #include <cctype>
 #include <charconv>
+#include <chrono>
 #include <csignal>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <map>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <string>
@@ -62,12 +68,17 @@ std::size_t request_length(std::string_view text)
 
 class Sink {
 public:
+    using Clock = std::chrono::steady_clock;
+
+    Sink(std::chrono::milliseconds delay, std::chrono::milliseconds slow) : delay_(delay), slow_(slow) {}
+
     void run()
     {
         watch(listener_);
         std::array<epoll_event, 256> events{};
         for (;;) {
-            const int count = ::epoll_wait(epoll_, events.data(), static_cast<int>(events.size()), -1);
+            const int count = ::epoll_wait(epoll_, events.data(), static_cast<int>(events.size()), wait_ms());
+            answer_due();
             for (int i = 0; i < count; ++i) {
                 const int fd = events[static_cast<std::size_t>(i)].data.fd;
                 if (fd == listener_) {
@@ -113,19 +124,51 @@ private:
         text.append(chunk.data(), static_cast<std::size_t>(got));
         for (auto length = request_length(text); length > 0; length = request_length(text)) {
             text.erase(0, length);
-            if (::write(fd, answer.data(), answer.size()) < 0) break;
+            respond(fd);
         }
     }
+
+    void respond(int fd)
+    {
+        constexpr std::uint64_t slow_every = 40;
+        const auto delay = ++requests_ % slow_every == 0 ? slow_ : delay_;
+        if (delay.count() == 0) {
+            send_answer(fd);
+        } else {
+            due_.emplace(Clock::now() + delay, fd);
+        }
+    }
+
+    int wait_ms() const
+    {
+        if (due_.empty()) return -1;
+        const auto left = std::chrono::ceil<std::chrono::milliseconds>(due_.begin()->first - Clock::now());
+        return static_cast<int>(std::max<std::int64_t>(0, left.count()));
+    }
+
+    void answer_due()
+    {
+        for (const auto now = Clock::now(); !due_.empty() && due_.begin()->first <= now;
+             due_.erase(due_.begin()))
+            send_answer(due_.begin()->second);
+    }
+
+    static void send_answer(int fd) { static_cast<void>(!::write(fd, answer.data(), answer.size())); }
 
     int epoll_ = ::epoll_create1(0);
     int listener_ = listen_on_loopback();
     std::unordered_map<int, std::string> unread_;
+    std::multimap<Clock::time_point, int> due_;
+    std::chrono::milliseconds delay_;
+    std::chrono::milliseconds slow_;
+    std::uint64_t requests_ = 0;
 };
 
 }  // namespace
 
-int main()
+int main(int argc, char** argv)
 {
     std::signal(SIGPIPE, SIG_IGN);
-    Sink().run();
+    const std::chrono::milliseconds delay{argc > 1 ? std::atoi(argv[1]) : 0};
+    Sink(delay, argc > 2 ? std::chrono::milliseconds{std::atoi(argv[2])} : delay).run();
 }
