@@ -112,7 +112,7 @@ private:
 
     void serve(int fd)
     {
-        std::array<char, 16 * 1024>
+        std::array<char, std::size_t{16} * 1024>
             chunk;  // NOLINT(cppcoreguidelines-pro-type-member-init): filled by read()
         const auto got = ::read(fd, chunk.data(), chunk.size());
         if (got <= 0) {

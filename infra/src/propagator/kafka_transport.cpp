@@ -3,10 +3,12 @@
 #include "infra/log/log.hpp"
 
 #include <array>
+#include <cstdint>
 #include <stdexcept>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
+#include <utility>
 
 namespace infra::propagator {
 namespace {
@@ -64,7 +66,9 @@ KafkaTransport::~KafkaTransport() { loop_.watch(event_.get(), 0, nullptr); }
 
 void KafkaTransport::send(const app::Attempt& attempt, Done done)
 {
-    auto pending = std::make_unique<Done>(std::move(done));
+    const std::uintptr_t number = ++last_number_;
+    // Carried for us and never followed. NOLINTNEXTLINE(performance-no-int-to-ptr)
+    void* const carried = reinterpret_cast<void*>(number);
     // clang-format off
     const auto code = rd_kafka_producev(
         producer_.get(),
@@ -72,21 +76,23 @@ void KafkaTransport::send(const app::Attempt& attempt, Done done)
         RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
         RD_KAFKA_V_VALUE(const_cast<char*>(attempt.payload->data()), attempt.payload->size()),
         RD_KAFKA_V_HEADER("Idempotency-Key", attempt.idempotency_key.data(), attempt.idempotency_key.size()),
-        RD_KAFKA_V_OPAQUE(pending.get()),
+        RD_KAFKA_V_OPAQUE(carried),
         RD_KAFKA_V_END);
     // clang-format on
     if (code == RD_KAFKA_RESP_ERR_NO_ERROR) {
-        static_cast<void>(pending.release());  // comes back in on_delivery()
-        ++outstanding_;
+        outstanding_.emplace(number, std::move(done));
     } else {
-        refused_.emplace_back(std::move(*pending), TryResult{.error = rd_kafka_err2str(code)});
+        refused_.emplace_back(std::move(done), TryResult{.error = rd_kafka_err2str(code)});
     }
 }
 
 void KafkaTransport::on_delivery(rd_kafka_t* /*producer*/, const rd_kafka_message_t* message, void* self)
 {
-    const std::unique_ptr<Done> done(static_cast<Done*>(message->_private));
-    --static_cast<KafkaTransport*>(self)->outstanding_;
+    auto& outstanding = static_cast<KafkaTransport*>(self)->outstanding_;
+    const auto at = outstanding.find(reinterpret_cast<std::uintptr_t>(message->_private));
+    if (at == outstanding.end()) return;  // given up meanwhile
+    const Done done = std::move(at->second);
+    outstanding.erase(at);
     TryResult result;
     if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR) {
         result.status = acknowledged;
@@ -95,7 +101,7 @@ void KafkaTransport::on_delivery(rd_kafka_t* /*producer*/, const rd_kafka_messag
         result.abandoned = message->err == RD_KAFKA_RESP_ERR__PURGE_QUEUE ||
                            message->err == RD_KAFKA_RESP_ERR__PURGE_INFLIGHT;
     }
-    (*done)(result);
+    done(result);
 }
 
 void KafkaTransport::ready(int fd, std::uint32_t /*events*/)
@@ -114,7 +120,7 @@ void KafkaTransport::poll()
 Moment KafkaTransport::next_timer() const
 {
     if (!refused_.empty()) return Moment::min();
-    return outstanding_ > 0 ? poll_at_ : Moment::max();
+    return outstanding_.empty() ? Moment::max() : poll_at_;
 }
 
 void KafkaTransport::run_timers()
@@ -122,7 +128,7 @@ void KafkaTransport::run_timers()
     std::deque<std::pair<Done, TryResult>> refused;
     refused.swap(refused_);
     for (const auto& [done, result] : refused) done(result);
-    if (outstanding_ > 0 && poll_at_ <= std::chrono::steady_clock::now()) poll();
+    if (!outstanding_.empty() && poll_at_ <= std::chrono::steady_clock::now()) poll();
 }
 
 void KafkaTransport::abandon()
@@ -131,8 +137,10 @@ void KafkaTransport::abandon()
     poll();
     rd_kafka_purge(producer_.get(), RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
     const Moment deadline = std::chrono::steady_clock::now() + purge_wait;
-    while (outstanding_ > 0 && std::chrono::steady_clock::now() < deadline)
+    while (!outstanding_.empty() && std::chrono::steady_clock::now() < deadline)
         rd_kafka_poll(producer_.get(), 10);
+    const auto unreported = std::exchange(outstanding_, {});
+    for (const auto& [number, done] : unreported) done({.abandoned = true, .error = "given up at the stop"});
 }
 
 }  // namespace infra::propagator

@@ -3,10 +3,12 @@
 #include "propagator/transport.hpp"
 
 #include <chrono>
+#include <cstdint>
 #include <deque>
 #include <librdkafka/rdkafka.h>
 #include <memory>
 #include <string>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -50,7 +52,9 @@ private:
     Descriptor event_;  // written to by librdkafka when reports are waiting
     std::unique_ptr<rd_kafka_t, ProducerDelete> producer_;
     std::unique_ptr<rd_kafka_queue_t, QueueDelete> reports_;
-    std::size_t outstanding_ = 0;
+    // Records that librdkafka has and has not reported yet, by the number that it carries for us.
+    std::unordered_map<std::uintptr_t, Done> outstanding_;
+    std::uintptr_t last_number_ = 0;
     Moment poll_at_{};  // whether or not the event was written to
     // Records that librdkafka did not take: reported later, since never from inside send().
     std::deque<std::pair<Done, domain::propagation::TryResult>> refused_;

@@ -67,17 +67,22 @@ TickSchedule schedule_of(const PropagatorConfig& config, const PropagatorStream&
     return {start, pace, domain::propagation::MissedTicks::catch_up, pace.steps_within(config.load.duration)};
 }
 
+domain::propagation::PayloadSource source_of(const PropagatorConfig& config,
+                                             std::vector<domain::propagation::PayloadTemplate> payloads,
+                                             std::size_t stream)
+{
+    return {std::move(payloads), config.payload_order,
+            config.payload_seed ? seeded(*config.payload_seed + stream) : unpredictable()};
+}
+
 std::vector<app::StreamPlan> plans_of(const PropagatorConfig& config, Payloads payloads, Moment start)
 {
     std::vector<app::StreamPlan> plans;
     for (const auto& [name, stream] : config.streams) {
         const std::size_t index = plans.size();
-        auto bits = config.payload_seed ? seeded(*config.payload_seed + index) : unpredictable();
         app::StreamPlan plan{schedule_of(config, stream, start),
-                             {std::move(payloads[index]), config.payload_order, std::move(bits)},
-                             config.send,
-                             config.in_flight_max,
-                             app::Overflow::drop};
+                             source_of(config, std::move(payloads[index]), index), config.send,
+                             config.in_flight_max, app::Overflow::drop};
         if (config.load.rate > 0) {
             plan.policy.tries_max = 1;  // what is measured is each request, not what we make of a failure
             plan.in_flight_max = config.load.connections_max;
