@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <iostream>
+#include <map>
 #include <memory>
 
 namespace infra {
@@ -15,6 +16,7 @@ namespace {
 struct FlagState {
     CliFlag flag;
     bool given = false;
+    std::string value = {};
 };
 
 // The CLI11 application of one call, with the places its callbacks write to.
@@ -30,9 +32,13 @@ public:
         // Flags keep pointers to their states: no growth after this line.
         flags_.reserve(spec.flags.size());
         for (const auto& flag : spec.flags) {
-            flags_.push_back({flag, false});
-            app_.add_flag_callback(
-                flag.name, [given = &flags_.back().given] { *given = true; }, flag.help);
+            auto& state = flags_.emplace_back(FlagState{flag});
+            if (flag.setting.empty()) {
+                app_.add_flag_callback(
+                    flag.name, [given = &state.given] { *given = true; }, flag.help);
+            } else {
+                app_.add_option(flag.name, state.value, flag.help);
+            }
         }
         for (const auto& command : spec.commands) add_command(command);
     }
@@ -78,6 +84,21 @@ public:
         }
         if (const auto* const command = given_command(); command != nullptr) line.command = command->name;
         line.argument = argument_;
+    }
+
+    // The environment under what the flags say.
+    Sources with_settings(Sources sources) const
+    {
+        std::map<std::string, std::string> given;
+        for (const auto& state : flags_) {
+            if (!state.value.empty()) given.insert_or_assign(state.flag.setting, state.value);
+        }
+        if (given.empty()) return sources;
+        sources.env = [given, env = std::move(sources.env)](const std::string& name) {
+            const auto at = given.find(name);
+            return at == given.end() ? env(name) : std::optional<std::string>(at->second);
+        };
+        return sources;
     }
 
 private:
@@ -175,7 +196,10 @@ CommandLine read_command_line(const CliSpec& spec, int argc, const char* const* 
         return line;
     }
     arguments.fill(line);
-    Loaded loaded = load_config(spec.binary, sources);
+    Loaded loaded = load_config(spec.binary, arguments.with_settings(sources));
+    if (spec.check) {
+        for (auto& fault : spec.check(loaded.config)) loaded.faults.push_back(std::move(fault));
+    }
     line.config = std::move(loaded.config);
     if (!loaded.faults.empty() && (arguments.wants_check() || arguments.needs_config())) {
         print_faults(spec, loaded.faults, err);

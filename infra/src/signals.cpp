@@ -1,6 +1,8 @@
 #include "infra/signals.hpp"
 
 #include <csignal>
+#include <sys/signalfd.h>
+#include <unistd.h>
 
 namespace infra {
 namespace {
@@ -29,6 +31,21 @@ void wait_for_stop_signal()
     int signal = 0;
     sigwait(&set, &signal);
     pthread_sigmask(SIG_UNBLOCK, &set, nullptr);
+}
+
+int open_stop_signals()
+{
+    const auto set = stop_signals();
+    return ::signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+}
+
+bool take_stop_signal(int fd)
+{
+    signalfd_siginfo info{};
+    if (::read(fd, &info, sizeof info) != sizeof info) return false;
+    const auto set = stop_signals();
+    pthread_sigmask(SIG_UNBLOCK, &set, nullptr);
+    return true;
 }
 
 }  // namespace infra

@@ -2,6 +2,7 @@
 
 #include "infra/config/load.hpp"
 
+#include <functional>
 #include <iosfwd>
 #include <optional>
 #include <string>
@@ -19,6 +20,9 @@ struct CliFlag {
     std::string name;  // with its dashes: "--drain"
     std::string help;
     bool needs_config = true;  // false: with this flag the program also runs under a faulty configuration
+    // The variable that the flag gives a value to, over the environment: `--rate 5` is LOAD_RATE=5. Empty =
+    // the flag has no value.
+    std::string setting = {};
 };
 
 // A subcommand; a binary that has any is always called with exactly one.
@@ -36,6 +40,9 @@ struct CliSpec {
     std::string version;
     std::vector<CliFlag> flags = {};
     std::vector<CliCommand> commands = {};
+    // Looks at what a good value by itself does not show, such as the contents of a named file, and returns
+    // every fault. Called with --check-config too, and also where other faults were found.
+    std::function<std::vector<std::string>(const Config&)> check = {};
 };
 
 struct CommandLine {

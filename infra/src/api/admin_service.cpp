@@ -5,14 +5,31 @@
 #include "infra/http/server.hpp"
 #include "pg/query_pool.hpp"
 
+#include <optional>
+#include <utility>
+
 namespace infra {
 
 class AdminService::Impl {
 public:
     Impl(const Config& config, Metrics& metrics, Ready ready)
         : ready_(std::move(ready)),
-          pool_(1, config.database.url, "polis-admin"),
-          server_(options(config), routes(metrics), [](auto, auto, auto, auto) {})
+          pool_(std::in_place, 1, config.database.url, "polis-admin"),
+          server_(options(config), routes([this, &metrics](http::Request&&, const http::Reply& reply) {
+                      api::show_metrics(*pool_, metrics, reply);
+                  }),
+                  [](auto, auto, auto, auto) {})
+    {
+        server_.start();
+    }
+
+    Impl(const Config& config, MetricsText text, Ready ready)
+        : ready_(std::move(ready)),
+          server_(options(config),
+                  routes([text = std::move(text)](http::Request&&, const http::Reply& reply) {
+                      reply(api::metrics_text(text()));
+                  }),
+                  [](auto, auto, auto, auto) {})
     {
         server_.start();
     }
@@ -29,27 +46,31 @@ private:
         return options;
     }
 
-    const http::Router& routes(Metrics& metrics)
+    const http::Router& routes(http::Handler show_metrics)
     {
-        router_.add("GET", "/metrics", [this, &metrics](http::Request&&, const http::Reply& reply) {
-            api::show_metrics(pool_, metrics, reply);
-        });
+        router_.add("GET", "/metrics", std::move(show_metrics));
         router_.add("GET", "/healthz",
                     [](http::Request&&, const http::Reply& reply) { reply(api::alive()); });
         router_.add("GET", "/readyz", [this](http::Request&&, const http::Reply& reply) {
-            reply(ready_() ? api::ready() : api::not_ready({"database not reachable, or stopping"}));
+            const char* const reason = pool_ ? "database not reachable, or stopping" : "starting or stopping";
+            reply(ready_() ? api::ready() : api::not_ready({reason}));
         });
         return router_;
     }
 
     const Ready ready_;
     http::Router router_;
-    pg::QueryPool pool_;
+    std::optional<pg::QueryPool> pool_;
     http::Server server_;
 };
 
 AdminService::AdminService(const Config& config, Metrics& metrics, Ready ready)
     : impl_(std::make_unique<Impl>(config, metrics, std::move(ready)))
+{
+}
+
+AdminService::AdminService(const Config& config, MetricsText text, Ready ready)
+    : impl_(std::make_unique<Impl>(config, std::move(text), std::move(ready)))
 {
 }
 

@@ -11,6 +11,13 @@ http::Response json_text(std::string body)
     return response;
 }
 
+http::Response metrics_text(std::string text)
+{
+    auto response = json_text(std::move(text));
+    response.content_type = "text/plain; version=0.0.4; charset=utf-8";
+    return response;
+}
+
 http::Response alive() { return json_text(R"({"status":"ok"})"); }
 
 http::Response ready() { return json_text(R"({"status":"ready"})"); }

@@ -8,6 +8,7 @@
 namespace infra::api {
 
 http::Response json_text(std::string body);
+http::Response metrics_text(std::string text);  // exposition format 0.0.4
 http::Response alive();
 http::Response ready();
 // 503 with the reasons, which are ours and never a driver's text.

@@ -19,11 +19,7 @@ constexpr auto backlog_sql =
 
 void show_metrics(pg::QueryPool& pool, Metrics& metrics, const http::Reply& reply)
 {
-    const auto show = [&metrics, reply] {
-        auto response = json_text(metrics.text());
-        response.content_type = "text/plain; version=0.0.4; charset=utf-8";
-        reply(std::move(response));
-    };
+    const auto show = [&metrics, reply] { reply(metrics_text(metrics.text())); };
     pool.submit(
         [&metrics, show](soci::session& session) {
             long long depth = 0;

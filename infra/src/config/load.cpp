@@ -65,6 +65,7 @@ public:
         read_env_file();
         read_yaml_file();
         apply_options();
+        report_missing();
         derive();
         check_combinations();
         return std::move(loaded_);
@@ -209,7 +210,15 @@ private:
             is_given = true;
             store(option, given);
         }
-        if (!is_given && option.required) report_missing(option, variable);
+        if (!is_given && option.required) missing_.emplace_back(&option, variable);
+    }
+
+    // Only now: one option may make another one unnecessary.
+    void report_missing()
+    {
+        for (const auto& [option, empty] : missing_) {
+            if (option->waived == nullptr || !option->waived(loaded_.config)) report_missing(*option, empty);
+        }
     }
 
     void report_missing(const Option& option, const std::optional<Given>& empty)
@@ -219,6 +228,9 @@ private:
         if (empty) {
             fault(fmt::format("{}{} ({}): is required but empty; give a {}", option.name, aliases,
                               empty->origin, option.rule.allowed));
+        } else if (option.used_by == propagator) {
+            fault(fmt::format("Missing required environment variable: {}; give a {}", option.name,
+                              option.rule.allowed));
         } else {
             fault(fmt::format("{}{}: is required but not set; give a {}", option.name, aliases,
                               option.rule.allowed));
@@ -237,9 +249,11 @@ private:
 
     bool is_good_key(const Option& option, const Given& given)
     {
-        if (option.key_kind == KeyKind::service && !is_plain_name(given.key)) {
-            fault(fmt::format("{}: {} is not a service name (1 to 100 of A-Z a-z 0-9 . _ -)", given.origin,
-                              in_quotes(given.key)));
+        const bool is_name = option.key_kind == KeyKind::service || option.key_kind == KeyKind::stream;
+        if (is_name && !is_plain_name(given.key)) {
+            fault(fmt::format("{}: {} is not a {} name (1 to 100 of A-Z a-z 0-9 . _ -)", given.origin,
+                              in_quotes(given.key),
+                              option.key_kind == KeyKind::stream ? "stream" : "service"));
             return false;
         }
         if (option.key_kind != KeyKind::rule) return true;
@@ -271,6 +285,40 @@ private:
             const bool kafka = hub.legacy_use_kafka && !hub.legacy_use_http;
             config.event_hub.mode = kafka ? EventHubMode::kafka : EventHubMode::http;
         }
+        if (binary_ == Binary::propagator) complete_streams();
+    }
+
+    // Gives every stream what the file did not say about it.
+    void complete_streams()
+    {
+        auto& sender = loaded_.config.propagator;
+        const bool only_one = sender.streams.empty();
+        if (only_one) sender.streams.try_emplace("default");
+        for (auto& [name, stream] : sender.streams) {
+            if (stream.period.count() == 0) stream.period = sender.period;
+            if (stream.target.empty()) stream.target = sender.post_endpoint;
+            if (stream.payload_file.empty()) stream.payload_file = sender.payload_file;
+            if (!only_one) report_incomplete(name, stream);
+        }
+        const bool kafka = std::any_of(sender.streams.begin(), sender.streams.end(), [](const auto& entry) {
+            return entry.second.target.starts_with("kafka:");
+        });
+        if (kafka && loaded_.config.kafka.bootstrap_servers.empty())
+            fault("KAFKA_BOOTSTRAP_SERVERS: is required for a target kafka:TOPIC");
+        if (sender.load.rate > 0 && sender.streams.size() > 1)
+            fault("LOAD_RATE: a load run has one stream, and the file names several");
+        if (sender.send.wait_max < sender.send.wait_base)
+            fault("SEND_RETRY_MAX_SECONDS: must not be below SEND_RETRY_BASE_SECONDS");
+    }
+
+    void report_incomplete(const std::string& name, const PropagatorStream& stream)
+    {
+        const auto report = [&](bool missing, std::string_view key) {
+            if (missing) fault(fmt::format("propagator.streams.{}.{}: is required but not set", name, key));
+        };
+        report(stream.period.count() == 0 && loaded_.config.propagator.load.rate == 0, "period_seconds");
+        report(stream.target.empty(), "post_endpoint");
+        report(stream.payload_file.empty(), "payload_file");
     }
 
     // Rules between options. They are checked only on values that are good by themselves.
@@ -297,6 +345,7 @@ private:
     EnvFile env_file_;
     YamlFile yaml_;
     std::vector<const Option*> given_;
+    std::vector<std::pair<const Option*, std::optional<Given>>> missing_;
 };
 
 }  // namespace

@@ -24,7 +24,7 @@ struct Rule {
 };
 
 // What the `*` of a YAML path may be.
-enum class KeyKind { none, service, rule };
+enum class KeyKind { none, service, rule, stream };
 
 using BinarySet = unsigned;
 
@@ -47,7 +47,8 @@ struct Option {
     std::string_view default_note = {};  // shown instead of default_text where it says more
     BinarySet used_by = every_binary;
     bool required = false;
-    bool empty_is_a_fault = false;  // set but empty is refused instead of counting as unset
+    bool (*waived)(const Config&) = nullptr;  // a required option that is not needed after all
+    bool empty_is_a_fault = false;            // set but empty is refused instead of counting as unset
     KeyKind key_kind = KeyKind::none;
     Rule rule = {};
     std::string_view help = {};
@@ -56,5 +57,8 @@ struct Option {
 };
 
 const std::vector<Option>& options();
+
+// The rows that only polis-propagator reads.
+std::vector<Option> propagator_options();
 
 }  // namespace infra::config

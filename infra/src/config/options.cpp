@@ -325,7 +325,7 @@ std::vector<Option> broker_options()
          .aliases = {"KAFKA_BROKERS"},
          .yaml_path = "kafka.bootstrap_servers",
          .default_note = "none",
-         .used_by = api | worker | consumer,
+         .used_by = api | worker | consumer | propagator,
          .rule = text(
              "host:port[,host:port...]", Shown::url, check_brokers,
              [](Config & c) -> auto& { return c.kafka.bootstrap_servers; }),
@@ -366,44 +366,6 @@ std::vector<Option> broker_options()
          .used_by = api | worker,
          .rule = boolean([](Config & c) -> auto& { return c.event_hub.legacy_use_kafka; }),
          .help = "Older form of EVENT_HUB_MODE=kafka."},
-    };
-}
-
-std::vector<Option> propagator_options()
-{
-    return {
-        {.name = "PERIOD_IN_SECONDS",
-         .yaml_path = "propagator.period_seconds",
-         .used_by = propagator,
-         .required = true,
-         .rule = integer(
-             1, static_cast<std::int64_t>(year), [](Config & c) -> auto& { return c.propagator.period; }),
-         .help = "Seconds between two posts."},
-        {.name = "HTTP_POST_ENDPOINT",
-         .yaml_path = "propagator.post_endpoint",
-         .used_by = propagator,
-         .required = true,
-         .rule = text(
-             "http(s) URL", Shown::url, check_http_url,
-             [](Config & c) -> auto& { return c.propagator.post_endpoint; }),
-         .help = "Where events are posted."},
-        {.name = "PAYLOAD_FILE_PATH",
-         .yaml_path = "propagator.payload_file",
-         .used_by = propagator,
-         .required = true,
-         .rule = text(
-             "path of a JSON file", Shown::plain, check_any,
-             [](Config & c) -> auto& { return c.propagator.payload_file; }),
-         .help = "JSON array of the objects to post."},
-        {.name = "HEALTH_CHECK_ENDPOINT",
-         .yaml_path = "propagator.health_check_endpoint",
-         .default_note = "no probe",
-         .used_by = propagator,
-         .empty_is_a_fault = true,
-         .rule = text(
-             "http(s) URL", Shown::url, check_http_url,
-             [](Config & c) -> auto& { return c.propagator.health_check_endpoint; }),
-         .help = "Probed before the first post."},
     };
 }
 

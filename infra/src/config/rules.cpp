@@ -1,5 +1,7 @@
 #include "config/rules.hpp"
 
+#include "config/settings.hpp"
+
 #include <boost/url/parse.hpp>
 #include <boost/url/url_view.hpp>
 #include <fmt/format.h>
@@ -141,6 +143,41 @@ std::string check_topic(std::string& text)
     const bool reserved = text == "." || text == "..";
     if (!text.empty() && text.size() <= topic_chars_max && !reserved && consists_of(text, "._-")) return {};
     return fmt::format("must be 1 to {} of A-Z a-z 0-9 . _ -", topic_chars_max);
+}
+
+std::string check_event_target(std::string& text)
+{
+    constexpr std::string_view kafka = "kafka:";
+    if (text.starts_with(kafka)) {
+        std::string topic = text.substr(kafka.size());
+        const std::string problem = check_topic(topic);
+        return problem.empty() ? problem : "the topic " + problem;
+    }
+    const std::string problem = check_http_url(text);
+    return problem.empty() ? problem : problem + ", or kafka:TOPIC";
+}
+
+std::string check_report_file(std::string& text)
+{
+    if (text.ends_with(".json") || text.ends_with(".csv")) return {};
+    return "must end in .json or .csv";
+}
+
+Rule positive_seconds(std::chrono::seconds& (*field)(Config&))
+{
+    constexpr std::int64_t year = std::int64_t{365} * 24 * 3600;
+    return {fmt::format("positive integer, at most {}", year),
+            [=](Config& config, std::string_view value, std::string_view) -> std::string {
+                const auto parsed = parse_integer(value);
+                if (parsed && *parsed >= 1 && *parsed <= year) {
+                    field(config) = std::chrono::seconds{*parsed};
+                    return {};
+                }
+                // The words of the original propagator, which its users look for.
+                const std::string shown = in_quotes(value);
+                return fmt::format("PERIOD_IN_SECONDS must be a positive integer (got: {}), at most {}",
+                                   shown.substr(1, shown.size() - 2), year);
+            }};
 }
 
 Rule sink(SinkConfig& (*field)(Config&))

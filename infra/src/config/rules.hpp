@@ -49,6 +49,18 @@ Rule integer(std::int64_t min, std::int64_t max, Field field)
 }
 
 template <class Field>
+Rule number(double min, double max, Field field)
+{
+    const std::string allowed = "number, " + number_text(min) + " to " + number_text(max);
+    return {allowed, [=](Config& config, std::string_view value, std::string_view) -> std::string {
+                const auto parsed = parse_number(value);
+                if (!parsed || *parsed < min || *parsed > max) return "must be a " + allowed;
+                field(config) = *parsed;
+                return {};
+            }};
+}
+
+template <class Field>
 Rule finite_number(Field field)
 {
     return {"finite number", [=](Config& config, std::string_view value, std::string_view) -> std::string {
@@ -129,11 +141,14 @@ Rule text(std::string allowed, Shown shown, Check check, Field field)
 
 std::string check_database_url(std::string& text);
 std::string check_http_url(std::string& text);
+std::string check_event_target(std::string& text);  // http(s) URL or kafka:TOPIC
+std::string check_report_file(std::string& text);
 std::string check_host(std::string& text);
 std::string check_brokers(std::string& text);
 std::string check_topic(std::string& text);
 std::string check_any(std::string& text);
 
 Rule sink(SinkConfig& (*field)(Config&));
+Rule positive_seconds(std::chrono::seconds& (*field)(Config&));  // PERIOD_IN_SECONDS
 
 }  // namespace infra::config

@@ -5,19 +5,23 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <string>
 
 namespace infra {
 
 class Metrics;
 
-// GET /metrics, /healthz and /readyz of a worker, on the admin port. Built = listening; any thread may
-// destroy it, which drains. What it is given must outlive it.
+// GET /metrics, /healthz and /readyz of a program that is not the API, on the admin port. Built = listening;
+// any thread may destroy it, which drains. What it is given must outlive it.
 class AdminService {
 public:
-    using Ready = std::function<bool()>;  // asked on an io thread
+    using Ready = std::function<bool()>;               // asked on an io thread
+    using MetricsText = std::function<std::string()>;  // the same
 
-    // Throws when the port cannot be had.
+    // Of a program with the outbox's database. Throws when the port cannot be had.
     AdminService(const Config& config, Metrics& metrics, Ready ready);
+    // Of a program without a database. `text` is in the exposition format 0.0.4.
+    AdminService(const Config& config, MetricsText text, Ready ready);
     ~AdminService();
     AdminService(const AdminService&) = delete;
     AdminService& operator=(const AdminService&) = delete;

@@ -1,5 +1,8 @@
 #pragma once
 
+#include "domain/propagation/payload_template.hpp"
+#include "domain/propagation/send_policy.hpp"
+#include "domain/propagation/tick_schedule.hpp"
 #include "infra/log/level.hpp"
 
 #include <chrono>
@@ -7,6 +10,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -106,11 +110,38 @@ struct LogConfig {
     bool colour = false;
 };
 
+struct PropagatorStream {
+    Milliseconds period{};
+    std::string target;  // an http(s) URL or "kafka:TOPIC"
+    std::string payload_file;
+};
+
+// A load run takes the place of the period.
+struct LoadConfig {
+    double rate = 0;  // requests per second; 0 = no load run
+    Milliseconds duration{};
+    std::size_t connections_max = 0;
+    std::string report_file;  // *.json or *.csv; empty = none
+};
+
 struct PropagatorConfig {
     std::chrono::seconds period{};
     std::string post_endpoint;
     std::string payload_file;
     std::string health_check_endpoint;  // empty = no probe
+    // By name; what the file leaves out is taken from the three fields above. Never empty after loading:
+    // without streams in the file those three are the stream "default".
+    std::map<std::string, PropagatorStream, std::less<>> streams;
+    domain::propagation::PayloadOrder payload_order = domain::propagation::PayloadOrder::random;
+    std::optional<std::uint64_t> payload_seed;
+    bool payload_templates = false;
+    domain::propagation::MissedTicks missed_ticks = domain::propagation::MissedTicks::skip;
+    domain::propagation::SendPolicy send;
+    Milliseconds send_timeout{};
+    std::size_t in_flight_max = 0;  // of each stream
+    std::size_t metrics_window = 0;
+    std::string certificate_file;  // empty = the system's trust store
+    LoadConfig load;
 };
 
 struct Config {
