@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 // Only the sanitizers' runtime has it.
-// NOLINTNEXTLINE(bugprone-reserved-identifier)
 extern "C" [[gnu::weak]] void __sanitizer_set_death_callback(void (*)());
 
 namespace fuzz {
