@@ -26,8 +26,10 @@ from programs import repository, wait_until
 
 broker_jars = repository / "build/brokers/kafka"
 pom = repository / "tests/kafka/pom.xml"
+client_packages = repository / "build/brokers/clients"
+package = repository / "tests/kafka/package.json"
 kafka_start_seconds = 90
-maven_seconds = 570
+fetch_seconds = 570
 kcat_seconds = 60
 
 _running = set()
@@ -53,28 +55,53 @@ def free_ports(count):
         return [each.getsockname()[1] for each in sockets]
 
 
-def kafka_classpath():
-    """The jars of Kafka's server, resolved once for this state of the pom; test processes wait for one another."""
-    broker_jars.parent.mkdir(parents=True, exist_ok=True)
-    stamp = broker_jars.parent / "kafka.sha256"
-    wanted = hashlib.sha256(pom.read_bytes()).hexdigest()
-    with open(broker_jars.parent / "lock", "w") as lock:
+def _fetch_once(directory, manifest, *command, cwd=None):
+    """Runs a package client once for this state of its manifest; test processes wait for one another."""
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    stamp = directory.with_suffix(".sha256")
+    wanted = hashlib.sha256(manifest.read_bytes()).hexdigest()
+    with open(directory.with_suffix(".lock"), "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not stamp.exists() or stamp.read_text() != wanted:
-            shutil.rmtree(broker_jars, ignore_errors=True)
-            result = subprocess.run(
-                ["mvn", "-q", "-B", "-f", str(pom), "dependency:copy-dependencies", "-DincludeScope=runtime"]
-                + [f"-DoutputDirectory={broker_jars}"],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                timeout=maven_seconds,
-            )
-            if result.returncode != 0:
-                raise RuntimeError(f"Maven could not resolve the Kafka server: {result.stdout[-2000:]}")
-            stamp.write_text(wanted)
+        if stamp.exists() and stamp.read_text() == wanted:
+            return
+        shutil.rmtree(directory, ignore_errors=True)
+        directory.mkdir()
+        shutil.copy(manifest, directory)
+        result = subprocess.run(
+            command,
+            cwd=directory,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=fetch_seconds,
+        )
+        if result.returncode != 0:
+            raise RuntimeError(f"{command[0]} failed: {result.stdout[-2000:]}")
+        stamp.write_text(wanted)
+
+
+def kafka_classpath():
+    """The jars of Kafka's server."""
+    options = ["-q", "-B", "-DincludeScope=runtime", f"-DoutputDirectory={broker_jars}"]
+    _fetch_once(broker_jars, pom, "mvn", *options, "dependency:copy-dependencies")
     return f"{broker_jars}/*"
+
+
+def kafkajs_produce(kafka, registry, topic, **order):
+    """Produces Avro records with kafkajs and its registry client, and tells the schema's id and the frames."""
+    _fetch_once(client_packages, package, "npm", "install", "--ignore-scripts", "--no-audit", "--no-fund")
+    result = subprocess.run(
+        ["node", str(package.parent / "produce.mjs"), kafka.address, registry.url, topic],
+        input=json.dumps(order),
+        env={**os.environ, "CLIENT_PACKAGES": str(client_packages), "KAFKAJS_NO_PARTITIONER_WARNING": "1"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    if result.returncode != 0:
+        raise RuntimeError(f"kafkajs failed: {result.stderr[-2000:]}")
+    return json.loads(result.stdout.splitlines()[-1])
 
 
 class Server:

@@ -1,26 +1,53 @@
 """What the tests of polis-consumer stand on: one broker and one registry for a module, and the consumer's process."""
 
 import json
+import os
+import tempfile
 import unittest
 
 import brokers
 from harness import Client, EndToEndTest, Process, wait_until
 
 group = "polis-test"
-# The shortest session that the broker allows, so that a killed consumer's partitions move soon.
-session_seconds = 6
+# Short sessions, so that a killed consumer's partitions move soon. Written as a file: these have no variable.
+short_session = "kafka:\n  properties:\n    session.timeout.ms: 3000\n    heartbeat.interval.ms: 500\n"
+
+
+_servers = []
+
+
+def servers():
+    """The broker and the registry of this test process; brokers.py stops them at its end."""
+    missing = brokers.missing_tools()
+    if missing:
+        raise unittest.SkipTest(missing)
+    if not _servers:
+        _servers.extend([brokers.Kafka(group_min_session_timeout_ms=1000), brokers.SchemaRegistry()])
+        print(f"broker: Apache Kafka's own server; schema registry: {brokers.SchemaRegistry.kind}", flush=True)
+    return _servers
 
 
 class Consumer(Process):
     program_name = "polis-consumer"
     port_setting = "ADMIN_PORT"
 
-    def __init__(self, database, kafka, topics, *arguments, **settings):
+    def __init__(self, database, kafka, topics, *arguments, yaml="", **settings):
         settings.setdefault("KAFKA_GROUP_ID", group)
+        config = tempfile.NamedTemporaryFile("w", suffix=".yaml", delete=False)
+        with config:
+            config.write(short_session + yaml)
+        settings.setdefault("CONFIG_PATH", config.name)
         settings.setdefault("HOST", "127.0.0.1")
         super().__init__(
             *arguments, DATABASE_URL=database.url, KAFKA_BOOTSTRAP_SERVERS=kafka.address, KAFKA_TOPICS=topics, **settings
         )
+
+        self.config_path = config.name
+
+    def clean_up(self):
+        if os.path.exists(self.config_path):
+            os.unlink(self.config_path)
+        super().clean_up()
 
     def metrics(self):
         """The samples by name with labels."""
@@ -36,25 +63,14 @@ class Consumer(Process):
 
 
 class ConsumerTest(EndToEndTest):
-    """A broker and a registry for all tests of a class; topics are named after the test."""
+    """One broker and one registry for all tests of a process; topics are named after the test."""
 
     kafka = None
     registry = None
 
     @classmethod
     def setUpClass(cls):
-        missing = brokers.missing_tools()
-        if missing:
-            raise unittest.SkipTest(missing)
-        cls.kafka = brokers.Kafka()
-        cls.registry = brokers.SchemaRegistry()
-        print(f"broker: Apache Kafka's own server; schema registry: {cls.registry.kind}", flush=True)
-
-    @classmethod
-    def tearDownClass(cls):
-        for server in (cls.kafka, cls.registry):
-            if server:
-                server.clean_up()
+        cls.kafka, cls.registry = servers()
 
     def topic(self, suffix=""):
         return self.kafka.create_topic(self._testMethodName.replace("test_", "t-").replace("_", "-")[:80] + suffix)

@@ -4,6 +4,7 @@
 #include "api/events_handler.hpp"
 #include "api/ingest_handler.hpp"
 #include "api/metrics_handler.hpp"
+#include "api/quarantine_handler.hpp"
 #include "infra/http/server.hpp"
 #include "infra/ingest_policy.hpp"
 #include "infra/log/log.hpp"
@@ -85,7 +86,8 @@ public:
                   [this](const pg::CommittedBatch& batch) {
                       metrics_.ingest_batch(batch.events, batch.duration);
                   }),
-          ingest_(prepare_, registry, writer_, pool_, metrics_)
+          ingest_(prepare_, registry, writer_, pool_, metrics_),
+          quarantine_(config, prepare_, writer_, pool_)
     {
         add_routes();
         server_.emplace(server_options(config), router_,
@@ -131,6 +133,25 @@ private:
         router_.add("GET", "/events/{id}", [this](const http::Request& request, const http::Reply& reply) {
             api::show_event(pool_, request, reply);
         });
+        router_.add("GET", "/quarantine", [this](const http::Request& request, const http::Reply& reply) {
+            quarantine_.list(request, reply);
+        });
+        router_.add("GET", "/quarantine/{id}",
+                    [this](const http::Request& request, const http::Reply& reply) {
+                        quarantine_.show(request, reply);
+                    });
+        router_.add("GET", "/quarantine/{id}/body",
+                    [this](const http::Request& request, const http::Reply& reply) {
+                        quarantine_.bytes(request, reply);
+                    });
+        router_.add("POST", "/quarantine/{id}/retry",
+                    [this](const http::Request& request, const http::Reply& reply) {
+                        quarantine_.retry(request, reply);
+                    });
+        router_.add("POST", "/quarantine/retry",
+                    [this](const http::Request& request, const http::Reply& reply) {
+                        quarantine_.retry_matching(request, reply);
+                    });
         router_.add("GET", "/health", [](http::Request&&, const http::Reply& reply) { reply(api::alive()); });
         router_.add("GET", "/healthz",
                     [](http::Request&&, const http::Reply& reply) { reply(api::alive()); });
@@ -187,6 +208,7 @@ private:
     pg::QueryPool pool_;
     pg::EventWriter writer_;
     api::IngestHandler ingest_;
+    api::QuarantineHandler quarantine_;
     http::Router router_;
     std::mutex mutex_;
     std::condition_variable wake_;
