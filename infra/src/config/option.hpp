@@ -59,7 +59,7 @@ struct Option {
 
 const std::vector<Option>& options();
 
-// The rows that only polis-propagator reads.
+// The rows of polis-consumer and of polis-propagator.
 std::vector<Option> consumer_options();
 std::vector<Option> propagator_options();
 
