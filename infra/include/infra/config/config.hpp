@@ -98,7 +98,7 @@ struct KafkaConfig {
     std::string client_id;
     std::string group_id;
     OffsetReset offset_reset = OffsetReset::earliest;
-    std::map<std::string, std::string, std::less<>> topics;    // topic -> "SERVICE", "record:" or "header:NAME"
+    std::map<std::string, std::string, std::less<>> topics;  // topic -> "SERVICE", "record:" or "header:NAME"
     std::map<std::string, std::string, std::less<>> services;  // record name or header value -> service
     // librdkafka's own, such as sasl.password. Never log them.
     std::map<std::string, std::string> properties;
