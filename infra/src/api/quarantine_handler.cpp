@@ -165,7 +165,7 @@ app::Decoded QuarantineHandler::decode(const pg::KeptMessage& kept)
 }
 
 void QuarantineHandler::remove(std::vector<domain::Uuid> ids, const http::Reply& reply,
-                               http::Response response) const
+                               const http::Response& response) const
 {
     // Stored is stored: a row that stays because of an outage is found to be a repeat when it is tried again.
     pool_.submit(

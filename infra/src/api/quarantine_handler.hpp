@@ -29,7 +29,8 @@ private:
     app::Decoded decode(const pg::KeptMessage& kept);
     void store_one(const pg::KeptMessage& kept, const http::Reply& reply);
     void store_all(const std::vector<pg::KeptMessage>& kept, bool full, const http::Reply& reply);
-    void remove(std::vector<domain::Uuid> ids, const http::Reply& reply, http::Response response) const;
+    void remove(std::vector<domain::Uuid> ids, const http::Reply& reply,
+                const http::Response& response) const;
 
     const app::PrepareEvent& prepare_;
     app::EventLog& log_;

@@ -171,6 +171,7 @@ private:
             const char* name = nullptr;
             check(avro_value_get_by_index(&value, i, &member, &name));
             if (i > 0) out_ += ',';
+            if (name == nullptr) return false;
             quoted(name);
             out_ += ':';
             if (!write(member)) return false;

@@ -27,6 +27,7 @@ PartitionList to_list(const app::Positions& positions)
 std::vector<domain::PartitionId> from_list(const rd_kafka_topic_partition_list_t& list)
 {
     std::vector<domain::PartitionId> ids;
+    ids.reserve(static_cast<std::size_t>(list.cnt));
     for (int i = 0; i < list.cnt; ++i) ids.push_back({list.elems[i].topic, list.elems[i].partition});
     return ids;
 }
