@@ -132,6 +132,11 @@ bench-quick: .deps-run .build-programs ## the same in under a minute
 bench-propagator: .deps-test build ## the propagator alone: punctuality, 20,000 requests/s, next to another open-loop tool
 	@python3 tests/bench/propagator_bench.py
 
+.PHONY: chaos-kafka
+chaos-kafka: .deps-test .build-programs ## two consumers, 100,000 messages, each consumer killed ten times: stored exactly once?
+	@cd tests/e2e && POLIS_BIN_DIR=$(CURDIR)/$(bin) POLIS_KAFKA_MESSAGES=100000 POLIS_KAFKA_KILLS=10 \
+	    python3 -m unittest -v consumer_crash_test
+
 ##@ Code
 
 .PHONY: lint
@@ -231,7 +236,7 @@ status: ## the containers and their health
 .deps-run:
 	@$(tools)/deps.sh build run
 .deps-test:
-	@$(tools)/deps.sh build run test
+	@$(tools)/deps.sh build run test brokers
 .build-programs:
 	@$(call build,release,programs)
 .build-migrate:

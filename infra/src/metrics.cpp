@@ -54,7 +54,27 @@ Metrics::Metrics()
                   .Name("outbox_oldest_unsent_seconds")
                   .Help("Age of the oldest message that is neither sent nor dead.")
                   .Register(registry_)
-                  .Add({}))
+                  .Add({})),
+      messages_(prometheus::BuildCounter()
+                    .Name("kafka_messages_total")
+                    .Help("Messages by outcome: stored, duplicate or quarantined.")
+                    .Register(registry_)),
+      rejections_(prometheus::BuildCounter()
+                      .Name("kafka_rejected_total")
+                      .Help("Quarantined messages by reason.")
+                      .Register(registry_)),
+      batch_messages_(prometheus::BuildHistogram()
+                          .Name("kafka_batch_messages")
+                          .Help("Messages of one transaction.")
+                          .Register(registry_)),
+      consume_seconds_(prometheus::BuildHistogram()
+                           .Name("kafka_batch_duration_seconds")
+                           .Help("From handing a batch to the writer to its commit, with all tries.")
+                           .Register(registry_)),
+      lag_(prometheus::BuildGauge()
+               .Name("kafka_consumer_lag")
+               .Help("Messages of an assigned partition after the stored position.")
+               .Register(registry_))
 {
 }
 
@@ -93,6 +113,40 @@ void Metrics::outbox(std::size_t depth, double oldest_unsent_seconds)
 {
     depth_.Set(static_cast<double>(depth));
     oldest_.Set(oldest_unsent_seconds);
+}
+
+void Metrics::consumed(std::string_view topic, std::string_view outcome)
+{
+    messages_.Add({{"topic", std::string(topic)}, {"outcome", std::string(outcome)}}).Increment();
+}
+
+void Metrics::rejected(std::string_view topic, std::string_view reason)
+{
+    rejections_.Add({{"topic", std::string(topic)}, {"reason", std::string(reason)}}).Increment();
+}
+
+void Metrics::consumed_batch(std::size_t messages, std::chrono::nanoseconds duration)
+{
+    batch_messages_.Add({}, sizes).Observe(static_cast<double>(messages));
+    consume_seconds_.Add({}, seconds).Observe(in_seconds(duration));
+}
+
+void Metrics::consumer_lag(const std::map<domain::PartitionId, std::int64_t>& lag)
+{
+    for (auto at = lags_.begin(); at != lags_.end();) {
+        if (lag.contains(at->first)) {
+            ++at;
+            continue;
+        }
+        lag_.Remove(at->second);
+        at = lags_.erase(at);
+    }
+    for (const auto& [id, messages] : lag) {
+        auto& gauge = lags_[id];
+        if (gauge == nullptr)
+            gauge = &lag_.Add({{"topic", id.topic}, {"partition", std::to_string(id.number)}});
+        gauge->Set(static_cast<double>(messages));
+    }
 }
 
 std::string Metrics::text() const { return prometheus::TextSerializer().Serialize(registry_.Collect()); }

@@ -11,7 +11,7 @@ usage: deps.sh [--check] [GROUP ...]        (default: build run test)
   test       Python, openssl
   lint       clang-format, clang-tidy, shellcheck
   coverage   gcovr
-  brokers    kcat, RabbitMQ: for tests against real brokers
+  brokers    kcat, Java and Maven (for Kafka's own server), RabbitMQ: for tests against real brokers
   image      buildah, debootstrap: the container image without a Docker engine
 
   --check    install nothing; exit 1 and name what is missing
@@ -38,7 +38,7 @@ needs_of() {
         test) echo python3 openssl curl POSTGRESQL ;;
         lint) echo "clang-format-14|clang-format" "clang-tidy-14|clang-tidy" shellcheck python3 ;;
         coverage) echo gcovr ;;
-        brokers) echo kcat rabbitmq-server ;;
+        brokers) echo kcat JAVA maven rabbitmq-server ;;
         image) echo buildah debootstrap ;;
         *) return 1 ;;
     esac
@@ -58,6 +58,7 @@ alternatives() {
             done
             ;;
         NPM) echo npm ;;
+        JAVA) printf '%s\n' default-jre-headless openjdk-17-jre-headless ;;
         POSTGRESQL) printf 'postgresql-%s\n' "${postgresql_versions[@]}" ;;
         *) tr '|' '\n' <<<"$1" ;;
     esac
@@ -102,10 +103,14 @@ have_postgresql() { compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || 
 # Node.js often comes from elsewhere, and Debian's npm would not fit beside it.
 have_npm() { command -v npm >/dev/null && command -v node >/dev/null; }
 
+# Any Java from 17 on runs Kafka's server.
+have_java() { command -v java >/dev/null; }
+
 is_met() {
     local choice packages
     if [[ $1 == POSTGRESQL ]] && have_postgresql; then return 0; fi
     if [[ $1 == NPM ]] && have_npm; then return 0; fi
+    if [[ $1 == JAVA ]] && have_java; then return 0; fi
     while read -r choice; do
         read -r -a packages <<<"$choice"
         if all_installed "${packages[@]}"; then return 0; fi

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "domain/ingest.hpp"
+#include "domain/stream.hpp"
 
 #include <prometheus/counter.h>
 #include <prometheus/family.h>
@@ -9,6 +10,8 @@
 #include <prometheus/registry.h>
 
 #include <chrono>
+#include <cstdint>
+#include <map>
 #include <string>
 #include <string_view>
 
@@ -27,6 +30,11 @@ public:
     void events_derived(std::string_view service, std::size_t count);
     void delivery(std::string_view outcome);
     void outbox(std::size_t depth, double oldest_unsent_seconds);
+    void consumed(std::string_view topic, std::string_view outcome);
+    void rejected(std::string_view topic, std::string_view reason);
+    void consumed_batch(std::size_t messages, std::chrono::nanoseconds duration);
+    // Replaces what was told before; partitions that are no longer there disappear.
+    void consumer_lag(const std::map<domain::PartitionId, std::int64_t>& lag);
 
     // Text exposition format 0.0.4.
     std::string text() const;
@@ -42,6 +50,12 @@ private:
     prometheus::Family<prometheus::Counter>& deliveries_;
     prometheus::Gauge& depth_;
     prometheus::Gauge& oldest_;
+    prometheus::Family<prometheus::Counter>& messages_;
+    prometheus::Family<prometheus::Counter>& rejections_;
+    prometheus::Family<prometheus::Histogram>& batch_messages_;
+    prometheus::Family<prometheus::Histogram>& consume_seconds_;
+    prometheus::Family<prometheus::Gauge>& lag_;
+    std::map<domain::PartitionId, prometheus::Gauge*> lags_;  // one thread tells them
 };
 
 }  // namespace infra

@@ -9,11 +9,23 @@
 #include <utility>
 
 namespace infra {
+namespace {
+
+AdminService::NotReady reasons(AdminService::Ready ready, const char* reason)
+{
+    return [ready = std::move(ready), reason] {
+        std::vector<std::string> found;
+        if (!ready()) found.emplace_back(reason);
+        return found;
+    };
+}
+
+}  // namespace
 
 class AdminService::Impl {
 public:
-    Impl(const Config& config, Metrics& metrics, Ready ready)
-        : ready_(std::move(ready)),
+    Impl(const Config& config, Metrics& metrics, NotReady not_ready)
+        : not_ready_(std::move(not_ready)),
           pool_(std::in_place, 1, config.database.url, "polis-admin"),
           server_(options(config), routes([this, &metrics](http::Request&&, const http::Reply& reply) {
                       api::show_metrics(*pool_, metrics, reply);
@@ -23,8 +35,8 @@ public:
         server_.start();
     }
 
-    Impl(const Config& config, MetricsText text, Ready ready)
-        : ready_(std::move(ready)),
+    Impl(const Config& config, MetricsText text, NotReady not_ready)
+        : not_ready_(std::move(not_ready)),
           server_(options(config),
                   routes([text = std::move(text)](http::Request&&, const http::Reply& reply) {
                       reply(api::metrics_text(text()));
@@ -52,25 +64,31 @@ private:
         router_.add("GET", "/healthz",
                     [](http::Request&&, const http::Reply& reply) { reply(api::alive()); });
         router_.add("GET", "/readyz", [this](http::Request&&, const http::Reply& reply) {
-            const char* const reason = pool_ ? "database not reachable, or stopping" : "starting or stopping";
-            reply(ready_() ? api::ready() : api::not_ready({reason}));
+            const auto reasons = not_ready_();
+            reply(reasons.empty() ? api::ready() : api::not_ready(reasons));
         });
         return router_;
     }
 
-    const Ready ready_;
+    const NotReady not_ready_;
     http::Router router_;
     std::optional<pg::QueryPool> pool_;
     http::Server server_;
 };
 
 AdminService::AdminService(const Config& config, Metrics& metrics, Ready ready)
-    : impl_(std::make_unique<Impl>(config, metrics, std::move(ready)))
+    : AdminService(config, metrics, reasons(std::move(ready), "database not reachable, or stopping"))
+{
+}
+
+AdminService::AdminService(const Config& config, Metrics& metrics, NotReady not_ready)
+    : impl_(std::make_unique<Impl>(config, metrics, std::move(not_ready)))
 {
 }
 
 AdminService::AdminService(const Config& config, MetricsText text, Ready ready)
-    : impl_(std::make_unique<Impl>(config, std::move(text), std::move(ready)))
+    : impl_(
+          std::make_unique<Impl>(config, std::move(text), reasons(std::move(ready), "starting or stopping")))
 {
 }
 

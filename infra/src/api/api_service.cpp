@@ -4,7 +4,9 @@
 #include "api/events_handler.hpp"
 #include "api/ingest_handler.hpp"
 #include "api/metrics_handler.hpp"
+#include "api/quarantine_handler.hpp"
 #include "infra/http/server.hpp"
+#include "infra/ingest_policy.hpp"
 #include "infra/log/log.hpp"
 #include "infra/metrics.hpp"
 #include "infra/pg/event_writer.hpp"
@@ -23,20 +25,6 @@ namespace {
 
 constexpr auto maintenance_interval = std::chrono::minutes(10);
 
-app::IngestPolicy policy_of(const Config& config)
-{
-    app::IngestPolicy policy;
-    policy.reject_unknown_services = config.ingest.unknown_services == UnknownServices::reject;
-    policy.strict = [ingest = config.ingest](std::string_view service) {
-        return ingest.validation_of(service) == Validation::strict;
-    };
-    policy.dedupe_window = [rules = config.rules](std::string_view rule) {
-        return rules.dedupe_window_of(rule);
-    };
-    policy.publish_base_events = config.ingest.publish_base_events;
-    return policy;
-}
-
 http::ServerOptions server_options(const Config& config)
 {
     http::ServerOptions options;
@@ -49,12 +37,6 @@ http::ServerOptions server_options(const Config& config)
     options.idle_timeout = config.http.idle_timeout;
     options.write_timeout = config.http.write_timeout;
     return options;
-}
-
-pg::EventWriterOptions writer_options(const Config& config)
-{
-    return {config.database.url, config.ingest.batch_rows_max, config.ingest.queue_rows_max,
-            config.ingest.queue_bytes_max};
 }
 
 std::string_view mode_name(EventHubMode mode)
@@ -98,13 +80,14 @@ class ApiService::Impl {
 public:
     Impl(const Config& config, const domain::ServiceRegistry& registry)
         : mode_(mode_name(config.event_hub.mode)),
-          prepare_(registry, policy_of(config)),
+          prepare_(registry, ingest_policy(config)),
           pool_(config.database.pool_size, config.database.url, "polis-api"),
           writer_(writer_options(config),
                   [this](const pg::CommittedBatch& batch) {
                       metrics_.ingest_batch(batch.events, batch.duration);
                   }),
-          ingest_(prepare_, registry, writer_, pool_, metrics_)
+          ingest_(prepare_, registry, writer_, pool_, metrics_),
+          quarantine_(config, prepare_, writer_, pool_)
     {
         add_routes();
         server_.emplace(server_options(config), router_,
@@ -150,6 +133,25 @@ private:
         router_.add("GET", "/events/{id}", [this](const http::Request& request, const http::Reply& reply) {
             api::show_event(pool_, request, reply);
         });
+        router_.add("GET", "/quarantine", [this](const http::Request& request, const http::Reply& reply) {
+            quarantine_.list(request, reply);
+        });
+        router_.add("GET", "/quarantine/{id}",
+                    [this](const http::Request& request, const http::Reply& reply) {
+                        quarantine_.show(request, reply);
+                    });
+        router_.add("GET", "/quarantine/{id}/body",
+                    [this](const http::Request& request, const http::Reply& reply) {
+                        quarantine_.bytes(request, reply);
+                    });
+        router_.add("POST", "/quarantine/{id}/retry",
+                    [this](const http::Request& request, const http::Reply& reply) {
+                        quarantine_.retry(request, reply);
+                    });
+        router_.add("POST", "/quarantine/retry",
+                    [this](const http::Request& request, const http::Reply& reply) {
+                        quarantine_.retry_matching(request, reply);
+                    });
         router_.add("GET", "/health", [](http::Request&&, const http::Reply& reply) { reply(api::alive()); });
         router_.add("GET", "/healthz",
                     [](http::Request&&, const http::Reply& reply) { reply(api::alive()); });
@@ -206,6 +208,7 @@ private:
     pg::QueryPool pool_;
     pg::EventWriter writer_;
     api::IngestHandler ingest_;
+    api::QuarantineHandler quarantine_;
     http::Router router_;
     std::mutex mutex_;
     std::condition_variable wake_;

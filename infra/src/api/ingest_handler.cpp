@@ -32,6 +32,8 @@ http::Response refusal_response(app::AppendRefusal refusal)
             detail = "Too much is waiting to be stored; nothing of this request was. Try again.";
             break;
         case app::AppendRefusal::unavailable:
+        case app::AppendRefusal::superseded:  // these two only ever answer a stream
+        case app::AppendRefusal::poison:
             detail = "The database is not available; nothing was stored. Try again.";
             break;
         case app::AppendRefusal::outcome_unknown:

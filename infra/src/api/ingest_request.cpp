@@ -1,5 +1,7 @@
 #include "api/ingest_request.hpp"
 
+#include "app/cloud_event.hpp"
+
 #include <algorithm>
 
 namespace infra::api {
@@ -37,47 +39,12 @@ std::string item_key(const std::string& key, std::size_t index)
     return key.empty() ? key : key + "#" + std::to_string(index);
 }
 
-Fault attribute_fault(std::string_view name)
-{
-    return Fault{"CloudEvent attribute " + std::string(name) + " is missing or malformed"};
-}
-
-// The context attributes of a CloudEvent, wherever they stand; `attribute` gives one by its name, "" when
-// absent.
-template <class Attribute>
-Result<app::Envelope> cloud_envelope(Attribute attribute)
-{
-    if (attribute("specversion") != "1.0") return attribute_fault("specversion");
-    for (const std::string_view required : {"id", "source", "type"}) {
-        if (attribute(required).empty()) return attribute_fault(required);
-    }
-    app::Envelope envelope{std::string(attribute("id"))};
-    if (const std::string_view time = attribute("time"); !time.empty()) {
-        envelope.occurred_at = domain::parse_time(time);
-        if (!envelope.occurred_at) return attribute_fault("time");
-    }
-    return envelope;
-}
-
-std::string_view text_member(const boost::json::object& object, std::string_view name)
-{
-    const auto* value = object.if_contains(name);
-    return value != nullptr && value->is_string() ? std::string_view(value->get_string())
-                                                  : std::string_view();
-}
-
-IngestItem unwrap(Result<JsonDocument> document)
+IngestItem unwrap(const Result<JsonDocument>& document)
 {
     if (!document) return {document.error()};
-    const auto* event = document->value.if_object();
-    if (event == nullptr) return {Fault{"a CloudEvent must be a JSON object"}};
-    auto envelope = cloud_envelope([event](std::string_view name) { return text_member(*event, name); });
-    if (!envelope) return {envelope.error()};
-    const auto* data = event->if_contains("data");
-    if (data == nullptr) return {Fault{"the CloudEvent has no data"}};
-    const auto text = domain::json_member_text(document->text, "data");
-    if (!text) return {Fault{"the CloudEvent's data cannot be read"}};
-    return {JsonDocument{*data, *text}, std::move(*envelope)};
+    auto event = app::unwrap_cloud_event(*document);
+    if (!event) return {event.error()};
+    return {std::move(event->data), std::move(event->envelope)};
 }
 
 std::string_view without_blanks(std::string_view text)
@@ -127,7 +94,7 @@ Result<IngestItems> read_ingest_request(const http::Request& request)
     if (type == "application/cloudevents+json")
         return IngestItems{{unwrap(domain::parse_json(request.body))}};
     if (!request.header("ce-id").empty() || !request.header("ce-specversion").empty()) {
-        auto envelope = cloud_envelope(
+        auto envelope = app::cloud_envelope(
             [&request](std::string_view name) { return request.header("ce-" + std::string(name)); });
         if (!envelope) return envelope.error();
         return IngestItems{{{domain::parse_json(request.body), std::move(*envelope)}}};

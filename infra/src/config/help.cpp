@@ -43,7 +43,9 @@ std::string markdown_row(const Option& option)
 {
     std::string name = option.name.empty() ? "(YAML only)" : fmt::format("`{}`", option.name);
     for (const auto alias : option.aliases) name += fmt::format(" (`{}`)", alias);
-    return fmt::format("| {} | `{}` | {} | {} | {} | {} |\n", name, option.yaml_path, default_of(option),
+    std::string path = fmt::format("`{}`", option.yaml_path);
+    for (const auto alias : option.yaml_aliases) path += fmt::format(" (`{}`)", alias);
+    return fmt::format("| {} | {} | {} | {} | {} | {} |\n", name, path, default_of(option),
                        option.rule.allowed, option.help, binary_names(option.used_by));
 }
 

@@ -154,8 +154,15 @@ private:
 
     std::vector<Given> given_by_yaml(const Option& option) const
     {
-        const auto wanted = split_path(option.yaml_path);
         std::vector<Given> found;
+        add_given(option, option.yaml_path, found);
+        for (const auto alias : option.yaml_aliases) add_given(option, alias, found);
+        return found;
+    }
+
+    void add_given(const Option& option, std::string_view yaml_path, std::vector<Given>& found) const
+    {
+        const auto wanted = split_path(yaml_path);
         for (const auto& setting : yaml_.settings) {
             if (setting.path.size() != wanted.size()) continue;
             std::string key;
@@ -172,7 +179,6 @@ private:
             const std::string name = option.name.empty() ? path : fmt::format("{} ({})", option.name, path);
             found.push_back({name, trimmed(setting.value), setting.origin, key});
         }
-        return found;
     }
 
     void apply_options()
@@ -335,6 +341,14 @@ private:
         }
         if (ingest.queue_rows_max < ingest.batch_rows_max) {
             fault("INGEST_QUEUE_ROWS_MAX: must not be below INGEST_BATCH_ROWS_MAX");
+        }
+        if (binary_ != Binary::consumer) return;
+        const auto& kafka = loaded_.config.kafka;
+        if (kafka.bootstrap_servers.empty()) {
+            fault("KAFKA_BOOTSTRAP_SERVERS (or KAFKA_BROKERS): is required but not set; give a host:port");
+        }
+        if (kafka.topics.empty()) {
+            fault("KAFKA_TOPICS (or kafka.topics in YAML): is required but not set; give TOPIC=SERVICE");
         }
     }
 

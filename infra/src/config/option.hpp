@@ -41,7 +41,8 @@ constexpr BinarySet every_binary = api | worker | migrate | consumer | propagato
 struct Option {
     std::string_view name = {};  // environment variable; empty = YAML only
     std::vector<std::string_view> aliases = {};
-    std::string_view yaml_path = {};  // segments joined by dots; `*` is any name
+    std::string_view yaml_path = {};                  // segments joined by dots; `*` is any name
+    std::vector<std::string_view> yaml_aliases = {};  // paths of the systems that Polis replaces
     std::string_view default_text =
         {};  // read by the same rule as a given value; empty = the field stays empty
     std::string_view default_note = {};  // shown instead of default_text where it says more
@@ -58,7 +59,8 @@ struct Option {
 
 const std::vector<Option>& options();
 
-// The rows that only polis-propagator reads.
+// The rows of polis-consumer and of polis-propagator.
+std::vector<Option> consumer_options();
 std::vector<Option> propagator_options();
 
 }  // namespace infra::config

@@ -39,6 +39,7 @@ Option admin_port(BinarySet binary, std::string_view default_text)
 {
     return {.name = "ADMIN_PORT",
             .yaml_path = "admin.port",
+            .yaml_aliases = {"prometheus.port"},
             .default_text = default_text,
             .used_by = binary,
             .rule = integer(
@@ -90,6 +91,7 @@ std::vector<Option> process_options()
         admin_port(propagator, "9002"),
         {.name = "PROMETHEUS_DISABLE",
          .yaml_path = "admin.disable",
+         .yaml_aliases = {"prometheus.disable"},
          .default_text = "false",
          .used_by = with_admin_port,
          .rule = boolean([](Config & c) -> auto& { return c.admin.disabled; }),
@@ -103,6 +105,7 @@ std::vector<Option> process_options()
          .help = "How long work in progress may take after SIGTERM."},
         {.name = "LOG_LEVEL",
          .yaml_path = "log.level",
+         .yaml_aliases = {"logging.level"},
          .default_text = "info",
          .rule = log_level([](Config & c) -> auto& { return c.log.level; }),
          .help = "Least severe level that is logged."},
@@ -324,6 +327,7 @@ std::vector<Option> broker_options()
         {.name = "KAFKA_BOOTSTRAP_SERVERS",
          .aliases = {"KAFKA_BROKERS"},
          .yaml_path = "kafka.bootstrap_servers",
+         .yaml_aliases = {"broker.bootstrap_servers"},
          .default_note = "none",
          .used_by = api | worker | consumer | propagator,
          .rule = text(
@@ -332,8 +336,9 @@ std::vector<Option> broker_options()
          .help = "Kafka brokers."},
         {.name = "SCHEMA_REGISTRY_URL",
          .yaml_path = "kafka.schema_registry_url",
+         .yaml_aliases = {"broker.schema_registry_url"},
          .default_note = "none",
-         .used_by = worker | consumer,
+         .used_by = api | worker | consumer,
          .rule = text(
              "http(s) URL", Shown::url, check_http_url,
              [](Config & c) -> auto& { return c.kafka.schema_registry_url; }),
@@ -378,6 +383,7 @@ std::vector<Option> make_options()
     append(table, rule_options());
     append(table, outbox_options());
     append(table, broker_options());
+    append(table, consumer_options());
     append(table, propagator_options());
     return table;
 }

@@ -151,4 +151,10 @@ std::string check_any(std::string& text);
 Rule sink(SinkConfig& (*field)(Config&));
 Rule positive_seconds(std::chrono::seconds& (*field)(Config&));  // PERIOD_IN_SECONDS
 
+// Stores of the consumer's maps; `key` is the topic, name or property.
+std::string store_kafka_topic(Config& config, std::string_view value, std::string_view key);
+std::string store_kafka_topics(Config& config, std::string_view value, std::string_view key);
+std::string store_kafka_service(Config& config, std::string_view value, std::string_view key);
+std::string store_kafka_property(Config& config, std::string_view key, std::string_view value);
+
 }  // namespace infra::config

@@ -16,7 +16,10 @@ const std::vector<Path>& known_paths()
 {
     static const std::vector<Path> paths = [] {
         std::vector<Path> split;
-        for (const auto& option : options()) split.push_back(split_path(option.yaml_path));
+        for (const auto& option : options()) {
+            split.push_back(split_path(option.yaml_path));
+            for (const auto alias : option.yaml_aliases) split.push_back(split_path(alias));
+        }
         return split;
     }();
     return paths;

@@ -15,6 +15,7 @@ namespace infra::pg {
 class BinaryArray {
 public:
     enum class Element : std::uint32_t {
+        bytea = 17,
         int2 = 21,
         int8 = 20,
         text = 25,
@@ -29,8 +30,8 @@ public:
     void add(std::int16_t value);
     void add(std::int64_t value);
     void add(const domain::Uuid& value);
-    void add_text(std::string_view value);
-    void add_json(std::string_view text);  // for jsonb: its version byte goes in front
+    void add_text(std::string_view value);  // for text and bytea
+    void add_json(std::string_view text);   // for jsonb: its version byte goes in front
     void add_time(domain::TimePoint value);
 
     Param param();

@@ -40,6 +40,12 @@ public:
     using SqlError::SqlError;
 };
 
+// A stream's stored position is not where its batch says.
+class PositionMoved : public SqlError {
+public:
+    PositionMoved() : SqlError("", "the stored position was moved") {}
+};
+
 struct ConnectOptions {
     std::string application_name;
     std::chrono::milliseconds statement_timeout{10'000};

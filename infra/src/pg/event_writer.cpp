@@ -25,6 +25,9 @@ struct Request {
     app::EventLog::Done done;
     std::size_t rows = 0;
     std::size_t bytes = 0;
+    std::shared_ptr<const app::StreamBatch> stream = {};  // instead of events
+
+    const std::vector<domain::PreparedEvent>& prepared() const { return stream ? stream->events : events; }
 };
 
 app::AppendResult refusal(app::AppendRefusal why) { return {why, {}}; }
@@ -40,10 +43,9 @@ public:
 
     ~Impl() { stop(); }
 
-    void append(std::vector<domain::PreparedEvent> events, Done done)
+    void append(Request request)
     {
-        Request request{std::move(events), std::move(done), 0, 0};
-        for (const auto& event : request.events) {
+        for (const auto& event : request.prepared()) {
             request.rows += event.rows();
             request.bytes += event.bytes();
         }
@@ -94,7 +96,7 @@ private:
         wake_.wait(lock, [this] { return stopping_ || !queue_.empty(); });
         std::vector<Request> batch;
         std::size_t rows = 0;
-        while (!queue_.empty() && (batch.empty() || rows + queue_.front().rows <= options_.batch_rows_max)) {
+        while (!queue_.empty() && fits(batch, rows, queue_.front())) {
             rows += queue_.front().rows;
             queued_rows_ -= queue_.front().rows;
             queued_bytes_ -= queue_.front().bytes;
@@ -102,6 +104,12 @@ private:
             queue_.pop_front();
         }
         return batch;
+    }
+
+    bool fits(const std::vector<Request>& batch, std::size_t rows, const Request& next) const
+    {
+        if (batch.empty()) return true;
+        return !next.stream && !batch.front().stream && rows + next.rows <= options_.batch_rows_max;
     }
 
     void loop()
@@ -121,7 +129,7 @@ private:
     {
         if (results.front().refusal) return;
         std::size_t events = 0;
-        for (const auto& request : batch) events += request.events.size();
+        for (const auto& request : batch) events += request.prepared().size();
         committed_({batch.size(), events, duration});
     }
 
@@ -129,10 +137,14 @@ private:
     {
         std::vector<Prepared> events;
         for (const auto& request : batch) {
-            for (const auto& event : request.events) events.push_back(&event);
+            for (const auto& event : request.prepared()) events.push_back(&event);
         }
+        const auto* stream = batch.front().stream.get();
         try {
+            if (stream != nullptr) return {commit_stream(*stream, events)};
             return split(batch, commit_without_poison(events));
+        } catch (const PositionMoved&) {
+            return {refusal(app::AppendRefusal::superseded)};
         } catch (const SqlError& error) {
             const bool unknown =
                 transaction_ && transaction_->committing() && dynamic_cast<const ConnectionLost*>(&error);
@@ -151,11 +163,31 @@ private:
         std::vector<app::AppendResult> results;
         auto from = all.begin();
         for (const auto& request : batch) {
-            const auto to = from + static_cast<std::ptrdiff_t>(request.events.size());
+            const auto to = from + static_cast<std::ptrdiff_t>(request.prepared().size());
             results.push_back({std::nullopt, {std::make_move_iterator(from), std::make_move_iterator(to)}});
             from = to;
         }
         return results;
+    }
+
+    // A stream's batch is stored whole or not at all, because its positions cover all of it: with poison in
+    // it, its consumer hears which events those are, and sends it again with them in quarantine.
+    app::AppendResult commit_stream(const app::StreamBatch& stream, const std::vector<Prepared>& events)
+    {
+        try {
+            return {std::nullopt, all_answered(run(events, IngestTransaction::End::commit, &stream))};
+        } catch (const SqlError& error) {
+            if (!error.bad_data()) throw;
+        }
+        std::vector<Prepared> poison;
+        find_poison(events, poison);
+        if (poison.empty()) throw SqlError("", "the database refuses the batch but none of its events");
+        app::AppendResult result{app::AppendRefusal::poison,
+                                 app::AppendedEvents(events.size(), domain::IngestAnswer{})};
+        for (std::size_t i = 0; i < events.size(); ++i) {
+            if (std::find(poison.begin(), poison.end(), events[i]) != poison.end()) result.events[i].reset();
+        }
+        return result;
     }
 
     // A row that the database refuses must not fail its neighbours: the batch is tried in halves, each rolled
@@ -207,13 +239,14 @@ private:
 
     // One transaction, repeated where that can help: after a serialization failure, with missing partitions
     // made, and once over a fresh connection when the old one was found dead before anything was committed.
-    std::vector<domain::IngestAnswer> run(std::span<const Prepared> events, IngestTransaction::End end)
+    std::vector<domain::IngestAnswer> run(std::span<const Prepared> events, IngestTransaction::End end,
+                                          const app::StreamBatch* stream = nullptr)
     {
         bool fresh = !transaction_;
         for (int attempt = 0;; ++attempt) {
             if (!transaction_) transaction_.emplace(options_.database_url);
             try {
-                return run_once(events, end);
+                return run_once(events, end, stream);
             } catch (const ConnectionLost&) {
                 if (fresh || transaction_->committing()) throw;
                 transaction_.reset();
@@ -227,11 +260,12 @@ private:
         }
     }
 
-    std::vector<domain::IngestAnswer> run_once(std::span<const Prepared> events, IngestTransaction::End end)
+    std::vector<domain::IngestAnswer> run_once(std::span<const Prepared> events, IngestTransaction::End end,
+                                               const app::StreamBatch* stream)
     {
         const auto now = Clock::now();
         const bool notify = now - notified_at_ >= notify_interval_min;
-        auto answers = transaction_->run(events, end, notify);
+        auto answers = transaction_->run(events, end, notify, stream);
         if (notify) notified_at_ = now;
         return answers;
     }
@@ -258,7 +292,12 @@ EventWriter::~EventWriter() = default;
 
 void EventWriter::append(std::vector<domain::PreparedEvent> events, Done done)
 {
-    impl_->append(std::move(events), std::move(done));
+    impl_->append({std::move(events), std::move(done), 0, 0});
+}
+
+void EventWriter::append_stream(std::shared_ptr<const app::StreamBatch> batch, Done done)
+{
+    impl_->append({{}, std::move(done), 0, 0, std::move(batch)});
 }
 
 void EventWriter::stop() { impl_->stop(); }

@@ -1,5 +1,6 @@
 #include "pg/ingest_transaction.hpp"
 
+#include "app/decode_message.hpp"
 #include "pg/binary.hpp"
 
 #include <algorithm>
@@ -33,6 +34,19 @@ event AS (
 INSERT INTO outbox (seq, lane, key_hash, event_id, topic, payload)
 SELECT nextval('outbox_seq'), lane, key_hash, event_id, topic, payload
 FROM unnest($14::int2[], $15::int8[], $16::uuid[], $17::text[], $18::jsonb[]) t(lane, key_hash, event_id, topic, payload))";
+
+// The precondition of a stream's batch: every position stands where the batch begins. The row locks hold
+// until the end of the transaction.
+constexpr auto steps_sql = R"(
+UPDATE kafka_offsets o SET next_offset = s.next, stored_at = now()
+FROM unnest($2::text[], $3::int8[], $4::int8[], $5::int8[]) s(topic, partition, previous, next)
+WHERE o.consumer_group = $1 AND o.topic = s.topic AND o.partition = s.partition AND o.next_offset = s.previous)";
+
+constexpr auto quarantine_sql = R"(
+INSERT INTO quarantine (id, service, body, errors, reason, detail, consumer_group, topic, partition, message_offset, message_key, headers)
+SELECT id, service, body, errors, reason, detail, $1, topic, partition, message_offset, key, headers
+FROM unnest($2::uuid[], $3::text[], $4::bytea[], $5::jsonb[], $6::text[], $7::text[], $8::text[], $9::int8[], $10::int8[], $11::bytea[], $12::jsonb[])
+     t(id, service, body, errors, reason, detail, topic, partition, message_offset, key, headers))";
 
 std::uint64_t random_bits()
 {
@@ -71,6 +85,14 @@ Param uuid_keys(BinaryArray& array, std::span<const domain::PreparedEvent* const
     return array.param();
 }
 
+Param text_param(const std::string& text) { return {text.data(), static_cast<int>(text.size()), 1}; }
+
+void check_steps(const PGresult* updated, std::size_t expected)
+{
+    if (std::strtoull(PQcmdTuples(const_cast<PGresult*>(updated)), nullptr, 10) != expected)
+        throw PositionMoved();
+}
+
 void add_json_or_null(BinaryArray& array, std::string_view text)
 {
     if (text.empty()) {
@@ -103,6 +125,8 @@ IngestTransaction::IngestTransaction(const std::string& database_url)
     pipeline_->prepare("request_keys", request_keys_sql);
     pipeline_->prepare("derived_keys", derived_keys_sql);
     pipeline_->prepare("insert", insert_sql);
+    pipeline_->prepare("steps", steps_sql);
+    pipeline_->prepare("quarantine", quarantine_sql);
     pipeline_->prepare("notify", "SELECT pg_notify('polis_outbox', '')");
     pipeline_->prepare("partitions", "SELECT ensure_event_partitions(3), ensure_outbox_partitions()");
     pipeline_->sync();
@@ -137,7 +161,48 @@ domain::KnownKeys IngestTransaction::read_keys(const PGresult* requests, const P
     return known;
 }
 
-domain::IngestPlan IngestTransaction::plan(std::span<const domain::PreparedEvent* const> batch)
+void IngestTransaction::send_steps(const app::StreamBatch& stream)
+{
+    BinaryArray topic(BinaryArray::Element::text), partition(BinaryArray::Element::int8);
+    BinaryArray from(BinaryArray::Element::int8), to(BinaryArray::Element::int8);
+    for (const auto& step : stream.steps) {
+        topic.add_text(step.partition.topic);
+        partition.add(std::int64_t{step.partition.number});
+        from.add(step.from);
+        to.add(step.to);
+    }
+    const Param params[] = {text_param(stream.group), topic.param(), partition.param(), from.param(),
+                            to.param()};
+    pipeline_->send("steps", params);
+}
+
+void IngestTransaction::send_quarantine(const app::StreamBatch& stream)
+{
+    using Element = BinaryArray::Element;
+    BinaryArray id(Element::uuid), service(Element::text), body(Element::bytea), errors(Element::jsonb);
+    BinaryArray reason(Element::text), detail(Element::text), topic(Element::text), partition(Element::int8);
+    BinaryArray offset(Element::int8), key(Element::bytea), headers(Element::jsonb);
+    for (const auto& kept : stream.quarantined) {
+        id.add(kept.id);
+        service.add_text(kept.service);
+        body.add_text(kept.message.value.value_or(""));
+        errors.add_json(kept.field_errors.empty() ? "[]" : std::string_view(kept.field_errors));
+        reason.add_text(domain::to_string(kept.reason));
+        detail.add_text(kept.detail);
+        topic.add_text(kept.message.partition.topic);
+        partition.add(std::int64_t{kept.message.partition.number});
+        offset.add(kept.message.offset);
+        kept.message.key ? key.add_text(*kept.message.key) : key.add_null();
+        headers.add_json(app::headers_json(kept.message.headers));
+    }
+    const Param params[] = {text_param(stream.group), id.param(),     service.param(), body.param(),
+                            errors.param(),           reason.param(), detail.param(),  topic.param(),
+                            partition.param(),        offset.param(), key.param(),     headers.param()};
+    pipeline_->send("quarantine", params);
+}
+
+domain::IngestPlan IngestTransaction::plan(std::span<const domain::PreparedEvent* const> batch,
+                                           const app::StreamBatch* stream)
 {
     BinaryArray request_digests(BinaryArray::Element::uuid);
     BinaryArray derived_digests(BinaryArray::Element::uuid);
@@ -150,7 +215,9 @@ domain::IngestPlan IngestTransaction::plan(std::span<const domain::PreparedEvent
     pipeline_->send("newest", {});
     pipeline_->send("request_keys", {&requests, 1});
     pipeline_->send("derived_keys", {&derived, 1});
+    if (stream != nullptr) send_steps(*stream);
     const auto results = pipeline_->sync();
+    if (stream != nullptr) check_steps(results.back().get(), stream->steps.size());
     std::optional<domain::Uuid> newest;
     if (PQntuples(results[2].get()) > 0) newest = uuid_field(results[2].get(), 0, 0);
     domain::FamilyIds ids(system_now(), newest, random_bits);
@@ -214,10 +281,11 @@ void IngestTransaction::send_rows(const domain::IngestPlan& plan)
 }
 
 std::vector<domain::IngestAnswer> IngestTransaction::run(std::span<const domain::PreparedEvent* const> batch,
-                                                         End end, bool notify)
+                                                         End end, bool notify, const app::StreamBatch* stream)
 {
     committing_ = false;
-    auto plan = this->plan(batch);
+    auto plan = this->plan(batch, stream);
+    if (stream != nullptr && !stream->quarantined.empty()) send_quarantine(*stream);
     if (!plan.events.empty()) send_rows(plan);
     if (notify && !plan.outbox.empty()) pipeline_->send("notify", {});
     committing_ = end == End::commit;

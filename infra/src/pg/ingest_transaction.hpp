@@ -1,5 +1,6 @@
 #pragma once
 
+#include "app/ports/stream_log.hpp"
 #include "domain/ingest.hpp"
 #include "pg/connection.hpp"
 
@@ -20,9 +21,10 @@ public:
     // Connects and prepares. Throws SqlError.
     explicit IngestTransaction(const std::string& database_url);
 
-    // Throws SqlError. `committing()` tells whether a connection that was lost may have committed.
+    // Throws SqlError; PositionMoved where `stream` does not start at the stored positions. `committing()`
+    // tells whether a connection that was lost may have committed.
     std::vector<domain::IngestAnswer> run(std::span<const domain::PreparedEvent* const> batch, End end,
-                                          bool notify);
+                                          bool notify, const app::StreamBatch* stream = nullptr);
     bool committing() const { return committing_; }
 
     // Brings the connection back out of a failed transaction.
@@ -30,7 +32,10 @@ public:
     void make_partitions();
 
 private:
-    domain::IngestPlan plan(std::span<const domain::PreparedEvent* const> batch);
+    domain::IngestPlan plan(std::span<const domain::PreparedEvent* const> batch,
+                            const app::StreamBatch* stream);
+    void send_steps(const app::StreamBatch& stream);
+    void send_quarantine(const app::StreamBatch& stream);
     domain::KnownKeys read_keys(const PGresult* requests, const PGresult* derived) const;
     void send_rows(const domain::IngestPlan& plan);
 

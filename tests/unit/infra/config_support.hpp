@@ -62,6 +62,10 @@ public:
         env.insert({"PERIOD_IN_SECONDS", "2"});
         env.insert({"HTTP_POST_ENDPOINT", "http://consumer:8000/event"});
         env.insert({"PAYLOAD_FILE_PATH", "payloads.json"});
+        if (binary == Binary::consumer) {
+            env.insert({"KAFKA_BROKERS", "kafka:9092"});
+            env.insert({"KAFKA_TOPICS", "city.energy=energy"});
+        }
         return load(binary, std::move(env));
     }
 

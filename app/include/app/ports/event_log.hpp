@@ -16,6 +16,9 @@ enum class AppendRefusal {
     unavailable,      // the database took nothing
     outcome_unknown,  // the connection was lost while committing
     stopping,
+    superseded,  // a stream's position was moved by somebody else, or by a try whose outcome was unknown
+    poison,      // of a stream's batch: nothing was stored, because the database refuses the empty entries of
+                 // `events`
 };
 
 // One entry an event, in order; empty = the database refused this event and no other.

@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 namespace infra {
 
@@ -15,13 +16,15 @@ class Metrics;
 // any thread may destroy it, which drains. What it is given must outlive it.
 class AdminService {
 public:
-    using Ready = std::function<bool()>;               // asked on an io thread
-    using MetricsText = std::function<std::string()>;  // the same
+    using Ready = std::function<bool()>;                         // asked on an io thread
+    using NotReady = std::function<std::vector<std::string>()>;  // the reasons; asked on an io thread
+    using MetricsText = std::function<std::string()>;            // the same
 
     // Of a program with the outbox's database. Throws when the port cannot be had.
     AdminService(const Config& config, Metrics& metrics, Ready ready);
     // Of a program without a database. `text` is in the exposition format 0.0.4.
     AdminService(const Config& config, MetricsText text, Ready ready);
+    AdminService(const Config& config, Metrics& metrics, NotReady not_ready);
     ~AdminService();
     AdminService(const AdminService&) = delete;
     AdminService& operator=(const AdminService&) = delete;

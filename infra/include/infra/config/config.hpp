@@ -88,10 +88,20 @@ struct RulesConfig {
     Milliseconds dedupe_window_of(std::string_view rule) const;
 };
 
+// Where a group begins that was never here.
+enum class OffsetReset { earliest, latest };
+
 struct KafkaConfig {
     std::string bootstrap_servers;    // empty = no Kafka
     std::string schema_registry_url;  // empty = none
     std::string topic;
+    std::string client_id;
+    std::string group_id;
+    OffsetReset offset_reset = OffsetReset::earliest;
+    std::map<std::string, std::string, std::less<>> topics;  // topic -> "SERVICE", "record:" or "header:NAME"
+    std::map<std::string, std::string, std::less<>> services;  // record name or header value -> service
+    // librdkafka's own, such as sasl.password. Never log them.
+    std::map<std::string, std::string> properties;
 };
 
 enum class EventHubMode { http, kafka, amqp };

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "app/ports/event_log.hpp"
+#include "app/ports/stream_log.hpp"
 
 #include <chrono>
 #include <cstddef>
@@ -27,7 +28,7 @@ struct CommittedBatch {
 // The event log's writer: one thread, one connection, group commit. It takes everything that waits and
 // commits it in one transaction; what arrives meanwhile is the next batch. A request is never split over
 // transactions.
-class EventWriter final : public app::EventLog {
+class EventWriter final : public app::EventLog, public app::StreamLog {
 public:
     // `committed` runs on the writer's thread.
     EventWriter(EventWriterOptions options, std::function<void(const CommittedBatch&)> committed);
@@ -36,6 +37,8 @@ public:
     EventWriter& operator=(const EventWriter&) = delete;
 
     void append(std::vector<domain::PreparedEvent> events, Done done) override;
+    // Has a transaction of its own.
+    void append_stream(std::shared_ptr<const app::StreamBatch> batch, Done done) override;
 
     // Commits what is queued, refuses what comes later, and joins the thread. Idempotent.
     void stop();

@@ -1,0 +1,158 @@
+#include "app/consume_stream.hpp"
+#include "domain/service_registry.hpp"
+#include "infra/api/admin_service.hpp"
+#include "infra/cli.hpp"
+#include "infra/ingest_policy.hpp"
+#include "infra/kafka/avro_decoder.hpp"
+#include "infra/kafka/kafka_source.hpp"
+#include "infra/kafka/routes.hpp"
+#include "infra/log/log.hpp"
+#include "infra/metrics.hpp"
+#include "infra/pg/position_store.hpp"
+#include "infra/signals.hpp"
+#include "startup.hpp"
+#include "version.hpp"
+
+#include <csignal>
+#include <optional>
+#include <random>
+#include <thread>
+
+namespace {
+
+infra::CliSpec spec()
+{
+    return {.binary = infra::Binary::consumer,
+            .program = "polis-consumer",
+            .description = "Takes events from Kafka, JSON and Avro, and stores each exactly once.",
+            .version = polis::version,
+            .flags = {{"--migrate", "bring the schema up to date first"}}};
+}
+
+// What happens, as metrics and log lines.
+class Observer final : public app::ConsumeObserver {
+public:
+    Observer(infra::Metrics& metrics, const domain::ServiceRegistry& registry)
+        : metrics_(metrics), registry_(registry)
+    {
+    }
+
+    void stored(std::string_view topic, const domain::PreparedEvent& event,
+                const domain::IngestAnswer& answer) override
+    {
+        metrics_.consumed(topic, answer.replayed ? "duplicate" : "stored");
+        if (answer.replayed) return;
+        const std::string_view service =
+            registry_.find(event.service) != nullptr ? std::string_view(event.service) : "other";
+        metrics_.event_stored(service);
+        const auto derived = answer.derived.size() - answer.suppressed.size();
+        if (derived > 0) metrics_.events_derived(service, derived);
+    }
+
+    void quarantined(const app::QuarantinedMessage& kept) override
+    {
+        const auto& message = kept.message;
+        metrics_.consumed(message.partition.topic, "quarantined");
+        metrics_.rejected(message.partition.topic, domain::to_string(kept.reason));
+        infra::log_warning("message in quarantine", {{"reason", domain::to_string(kept.reason)},
+                                                     {"topic", message.partition.topic},
+                                                     {"partition", message.partition.number},
+                                                     {"offset", message.offset},
+                                                     {"traceparent", message.header("traceparent")}});
+    }
+
+    void committed(std::size_t messages, std::chrono::nanoseconds duration) override
+    {
+        metrics_.consumed_batch(messages, duration);
+    }
+
+    void trouble(std::string_view what) override
+    {
+        infra::log_warning("consumption waits", {{"reason", what}});
+    }
+
+private:
+    infra::Metrics& metrics_;
+    const domain::ServiceRegistry& registry_;
+};
+
+infra::kafka::KafkaSourceOptions source_options(const infra::Config& config)
+{
+    infra::kafka::KafkaSourceOptions options;
+    options.bootstrap_servers = config.kafka.bootstrap_servers;
+    options.group = config.kafka.group_id;
+    options.client_id = config.kafka.client_id;
+    for (const auto& [topic, route] : config.kafka.topics) options.topics.push_back(topic);
+    options.from_beginning = config.kafka.offset_reset == infra::OffsetReset::earliest;
+    options.properties = config.kafka.properties;
+    return options;
+}
+
+app::ConsumeOptions consume_options(const infra::Config& config)
+{
+    app::ConsumeOptions options;
+    options.group = config.kafka.group_id;
+    options.batch_rows_max = config.ingest.batch_rows_max;
+    options.waiting_messages_max = config.ingest.queue_rows_max;
+    options.waiting_bytes_max = config.ingest.queue_bytes_max;
+    options.drain_timeout = config.drain_timeout;
+    return options;
+}
+
+double random_fraction()
+{
+    static std::mt19937_64 generator{std::random_device{}()};
+    return std::uniform_real_distribution<double>(0.0, 1.0)(generator);
+}
+
+int run(const infra::Config& config, bool migrate)
+{
+    if (const auto code = polis::check_schema(config, migrate)) return *code;
+    infra::Metrics metrics;
+    domain::ServiceRegistry registry({config.rules.energy_threshold_kwh});
+    domain::register_builtin_services(registry);
+    const app::PrepareEvent prepare(registry, infra::ingest_policy(config));
+    infra::kafka::AvroDecoder records(config.kafka.schema_registry_url);
+    const app::DecodeMessage decode(prepare, records, infra::kafka::routes_of(config.kafka),
+                                    config.ingest.body_bytes_max);
+    infra::pg::EventWriter writer(infra::writer_options(config),
+                                  [&metrics](const infra::pg::CommittedBatch& batch) {
+                                      metrics.ingest_batch(batch.events, batch.duration);
+                                  });
+    const auto positions = infra::pg::make_position_store(config.database.url);
+    infra::kafka::KafkaSource source(source_options(config),
+                                     [&metrics](const auto& lag) { metrics.consumer_lag(lag); });
+    Observer observer(metrics, registry);
+    app::ConsumeStream consumer(source, writer, *positions, decode, observer, consume_options(config),
+                                random_fraction);
+    std::optional<infra::AdminService> admin;
+    if (!config.admin.disabled) {
+        admin.emplace(config, metrics, infra::AdminService::NotReady([&consumer, &source] {
+                          auto reasons = consumer.not_ready();
+                          if (!source.reachable()) reasons.emplace_back("Kafka not reachable");
+                          return reasons;
+                      }));
+        infra::log_info("listening",
+                        {{"host", config.http.host}, {"port", admin->port()}, {"version", polis::version}});
+    }
+    std::thread signals([&consumer] {
+        infra::wait_for_stop_signal();
+        infra::log_info("stopping");
+        consumer.stop();
+    });
+    consumer.run();
+    signals.join();
+    writer.stop();
+    infra::log_info("stopped");
+    return infra::exit_fine;
+}
+
+}  // namespace
+
+int main(int argc, char** argv)
+{
+    infra::block_stop_signals();
+    const auto line = infra::read_command_line(spec(), argc, argv);
+    if (line.exit_code) return *line.exit_code;
+    return polis::guarded("consumer", line.config, [&] { return run(line.config, line.has("--migrate")); });
+}

@@ -1,0 +1,13 @@
+#pragma once
+
+#include "app/ingest.hpp"
+#include "infra/config/config.hpp"
+#include "infra/pg/event_writer.hpp"
+
+namespace infra {
+
+// What the configuration says about ingest, for every program that takes events in.
+app::IngestPolicy ingest_policy(const Config& config);
+pg::EventWriterOptions writer_options(const Config& config);
+
+}  // namespace infra

@@ -1,0 +1,25 @@
+#include "infra/ingest_policy.hpp"
+
+namespace infra {
+
+app::IngestPolicy ingest_policy(const Config& config)
+{
+    app::IngestPolicy policy;
+    policy.reject_unknown_services = config.ingest.unknown_services == UnknownServices::reject;
+    policy.strict = [ingest = config.ingest](std::string_view service) {
+        return ingest.validation_of(service) == Validation::strict;
+    };
+    policy.dedupe_window = [rules = config.rules](std::string_view rule) {
+        return rules.dedupe_window_of(rule);
+    };
+    policy.publish_base_events = config.ingest.publish_base_events;
+    return policy;
+}
+
+pg::EventWriterOptions writer_options(const Config& config)
+{
+    return {config.database.url, config.ingest.batch_rows_max, config.ingest.queue_rows_max,
+            config.ingest.queue_bytes_max};
+}
+
+}  // namespace infra

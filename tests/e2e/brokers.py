@@ -1,0 +1,320 @@
+"""Real brokers for the tests: Apache Kafka's own server (KRaft, one node), and a schema registry.
+
+The server comes from Maven Central (tests/kafka/pom.xml) and needs Java 17; both come with `deps.sh brokers`. Each broker
+has a private directory and free loopback ports, keeps them over a restart, and is stopped by its own pid.
+
+The registry is a stand-in (registry_server.py): no server that speaks the Confluent API is in the package registries that
+the tests may use. Apicurio publishes its server as an image only, Karapace is not on PyPI, Confluent's own is not on Maven
+Central. The independent clients of the tests (kafkajs' registry client) speak to it as to any other.
+"""
+
+import atexit
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+
+from programs import repository, wait_until
+
+broker_jars = repository / "build/brokers/kafka"
+pom = repository / "tests/kafka/pom.xml"
+client_packages = repository / "build/brokers/clients"
+package = repository / "tests/kafka/package.json"
+kafka_start_seconds = 90
+fetch_seconds = 570
+kcat_seconds = 60
+
+_running = set()
+
+
+@atexit.register
+def _stop_everything():
+    for broker in list(_running):
+        broker.clean_up()
+
+
+def missing_tools():
+    """Why the brokers cannot run here, or an empty string."""
+    missing = [tool for tool in ("java", "mvn", "kcat") if shutil.which(tool) is None]
+    return f"not installed: {', '.join(missing)} (infra/tools/deps.sh brokers)" if missing else ""
+
+
+def free_ports(count):
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+
+
+def _fetch_once(directory, manifest, *command, cwd=None):
+    """Runs a package client once for this state of its manifest; test processes wait for one another."""
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    stamp = directory.with_suffix(".sha256")
+    wanted = hashlib.sha256(manifest.read_bytes()).hexdigest()
+    with open(directory.with_suffix(".lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if stamp.exists() and stamp.read_text() == wanted:
+            return
+        shutil.rmtree(directory, ignore_errors=True)
+        directory.mkdir()
+        shutil.copy(manifest, directory)
+        result = subprocess.run(
+            command,
+            cwd=directory,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=fetch_seconds,
+        )
+        if result.returncode != 0:
+            raise RuntimeError(f"{command[0]} failed: {result.stdout[-2000:]}")
+        stamp.write_text(wanted)
+
+
+def kafka_classpath():
+    """The jars of Kafka's server."""
+    options = ["-q", "-B", "-DincludeScope=runtime", f"-DoutputDirectory={broker_jars}"]
+    _fetch_once(broker_jars, pom, "mvn", *options, "dependency:copy-dependencies")
+    return f"{broker_jars}/*"
+
+
+def kafkajs_produce(kafka, registry, topic, **order):
+    """Produces Avro records with kafkajs and its registry client, and tells the schema's id and the frames."""
+    _fetch_once(client_packages, package, "npm", "install", "--ignore-scripts", "--no-audit", "--no-fund")
+    result = subprocess.run(
+        ["node", str(package.parent / "produce.mjs"), kafka.address, registry.url, topic],
+        input=json.dumps(order),
+        env={**os.environ, "CLIENT_PACKAGES": str(client_packages), "KAFKAJS_NO_PARTITIONER_WARNING": "1"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    if result.returncode != 0:
+        raise RuntimeError(f"kafkajs failed: {result.stderr[-2000:]}")
+    return json.loads(result.stdout.splitlines()[-1])
+
+
+class Server:
+    """A server process with a private directory. `stop` and `kill` keep the data; `clean_up` removes it."""
+
+    def __init__(self, name):
+        self.directory = tempfile.mkdtemp(prefix=f"polis-e2e-{name}-")
+        self.log_path = os.path.join(self.directory, "server.log")
+        self.process = None
+        _running.add(self)
+
+    def launch(self, *command):
+        with open(self.log_path, "ab") as log:
+            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+
+    def log_text(self):
+        with open(self.log_path, errors="replace") as log:
+            return log.read()
+
+    def stop(self):
+        if self.process and self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(30)
+            except subprocess.TimeoutExpired:
+                self.kill()
+
+    def kill(self):
+        if self.process and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait(10)
+
+    def clean_up(self):
+        self.kill()
+        shutil.rmtree(self.directory, ignore_errors=True)
+        _running.discard(self)
+
+
+class Kafka(Server):
+    """One broker. Topics are made on first use with `partitions` partitions."""
+
+    def __init__(self, partitions=6, **settings):
+        super().__init__("kafka")
+        self.port, self.controller_port = free_ports(2)
+        self.address = f"127.0.0.1:{self.port}"
+        self.partitions = partitions
+        self.properties = os.path.join(self.directory, "server.properties")
+        values = {
+            "process.roles": "broker,controller",
+            "node.id": 1,
+            "controller.quorum.voters": f"1@127.0.0.1:{self.controller_port}",
+            "listeners": f"PLAINTEXT://{self.address},CONTROLLER://127.0.0.1:{self.controller_port}",
+            "advertised.listeners": f"PLAINTEXT://{self.address}",
+            "controller.listener.names": "CONTROLLER",
+            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+            "log.dirs": os.path.join(self.directory, "data"),
+            "num.partitions": partitions,
+            # A killed broker may come back once its session is over: 9 s by default.
+            "broker.session.timeout.ms": 2000,
+            "broker.heartbeat.interval.ms": 500,
+            "offsets.topic.num.partitions": 1,
+            "offsets.topic.replication.factor": 1,
+            "transaction.state.log.num.partitions": 1,
+            "transaction.state.log.replication.factor": 1,
+            "transaction.state.log.min.isr": 1,
+            "group.initial.rebalance.delay.ms": 0,
+            "message.max.bytes": 10 * 1024 * 1024,
+            "log.cleaner.enable": "false",
+            **{name.replace("_", "."): value for name, value in settings.items()},
+        }
+        with open(self.properties, "w") as file:
+            file.writelines(f"{name}={value}\n" for name, value in values.items())
+        self._java("kafka.tools.StorageTool", "format", "-t", "cG9saXMtdGVzdHMtMDAwMQ", "-c", self.properties)
+        self.start()
+
+    def _command(self, *arguments):
+        # Quick to start and small: C1 only, one collector thread, on a machine that runs other tests beside it.
+        return [
+            "java", "-Xmx512m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xshare:auto",
+            "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-cp", kafka_classpath(), *arguments,
+        ]  # fmt: skip
+
+    def _java(self, *arguments):
+        result = subprocess.run(
+            self._command(*arguments), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120
+        )
+        if result.returncode != 0:
+            raise RuntimeError(f"{arguments[0]} failed: {result.stdout[-1000:]}{result.stderr[-2000:]}")
+
+    def start(self):
+        self.launch(*self._command("kafka.Kafka", self.properties))
+        try:
+            wait_until(self._answers, kafka_start_seconds, "Kafka answers", poll=0.2)
+        except AssertionError as fault:
+            raise AssertionError(f"{fault}\n{self.log_text()[-3000:]}") from None
+        return self
+
+    def _answers(self):
+        if self.process.poll() is not None:
+            raise AssertionError(f"Kafka ended with {self.process.returncode}: {self.log_text()[-3000:]}")
+        with contextlib.suppress(OSError, subprocess.CalledProcessError, subprocess.TimeoutExpired):
+            socket.create_connection(("127.0.0.1", self.port), 1).close()
+            return "broker 1" in self.kcat("-L", "-m", "2", timeout=5)
+        return False
+
+    def kcat(self, *arguments, data=None, timeout=kcat_seconds):
+        return self.kcat_bytes(*arguments, data=data, timeout=timeout).decode()
+
+    def kcat_bytes(self, *arguments, data=None, timeout=kcat_seconds):
+        source = {"stdin": subprocess.DEVNULL} if data is None else {"input": data}
+        return subprocess.run(
+            ["kcat", "-q", "-b", self.address, *arguments],
+            capture_output=True,
+            check=True,
+            timeout=timeout,
+            **source,
+        ).stdout
+
+    def create_topic(self, topic):
+        """Makes the topic, with the broker's number of partitions, and waits until each has a leader."""
+
+        def leaders():
+            found = json.loads(self.kcat("-L", "-J", "-t", topic))["topics"]
+            partitions = [each for entry in found for each in entry["partitions"]]
+            return len(partitions) == self.partitions and all(each["leader"] == 1 for each in partitions)
+
+        wait_until(leaders, 30, f"topic {topic} has leaders", poll=0.1)
+        return topic
+
+    def produce_lines(self, topic, lines, *options):
+        """One message a line (text), spread over the partitions; `options` are kcat's."""
+        self.kcat("-P", "-t", topic, *options, data="".join(line + "\n" for line in lines).encode())
+
+    def produce(self, topic, value, key=None, partition=None, headers=()):
+        """One message of any bytes; `value` None is a message without a value (kcat then needs a key)."""
+        options = [] if partition is None else ["-p", str(partition)]
+        for name, text in headers:
+            options += ["-H", f"{name}={text}"]
+        if not value:
+            options += ["-K", "|"] + (["-Z"] if value is None else [])
+            self.kcat("-P", "-t", topic, *options, data=f"{key or 'empty'}|\n".encode())
+            return
+        options += [] if key is None else ["-k", key]
+        with tempfile.NamedTemporaryFile(dir=self.directory) as file:
+            file.write(value)
+            file.flush()
+            self.kcat("-P", "-t", topic, "-X", "message.max.bytes=10485760", *options, file.name)
+
+    def messages(self, topic):
+        """All messages of a topic as kcat describes them: topic, partition, offset, key, payload, headers."""
+        text = self.kcat("-C", "-t", topic, "-o", "beginning", "-e", "-J")
+        return [json.loads(line) for line in text.splitlines() if line]
+
+
+class SchemaRegistry(Server):
+    """The stand-in registry; ids and schemas survive a restart."""
+
+    kind = "stand-in (tests/e2e/registry_server.py)"
+
+    def __init__(self):
+        super().__init__("registry")
+        (self.port,) = free_ports(1)
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.start()
+
+    def start(self):
+        state = os.path.join(self.directory, "schemas.json")
+        script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "registry_server.py")
+        self.launch(sys.executable, script, str(self.port), state)
+        wait_until(self._answers, 20, "the registry answers")
+        return self
+
+    def _answers(self):
+        with contextlib.suppress(OSError):
+            return self.get("/subjects") is not None
+        return False
+
+    def get(self, path):
+        with urllib.request.urlopen(self.url + path, timeout=5) as response:
+            return json.load(response)
+
+    def register(self, subject, schema):
+        """The id of the schema (a dict) under the subject."""
+        request = urllib.request.Request(
+            f"{self.url}/subjects/{subject}/versions",
+            json.dumps({"schema": json.dumps(schema), "schemaType": "AVRO"}).encode(),
+            {"Content-Type": "application/vnd.schemaregistry.v1+json"},
+        )
+        with urllib.request.urlopen(request, timeout=5) as response:
+            return json.load(response)["id"]
+
+    def fetches(self, schema_id):
+        """How often the schema of this id was asked for."""
+        return self.get("/_fetches").get(str(schema_id), 0)
+
+
+def wait_broker_gone(address, deadline=20.0):
+    host, port = address.split(":")
+
+    def refused():
+        try:
+            socket.create_connection((host, int(port)), 0.5).close()
+        except OSError:
+            return True
+        return False
+
+    wait_until(refused, deadline, f"nobody listens on {address}")
+
+
+if __name__ == "__main__":
+    # For a developer: runs both until Ctrl-C, e.g. `python3 tests/e2e/brokers.py`.
+    kafka, registry = Kafka(), SchemaRegistry()
+    print(f"KAFKA_BOOTSTRAP_SERVERS={kafka.address}\nSCHEMA_REGISTRY_URL={registry.url}", flush=True)
+    with contextlib.suppress(KeyboardInterrupt):
+        while True:
+            time.sleep(3600)
