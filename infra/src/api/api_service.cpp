@@ -4,6 +4,7 @@
 #include "api/events_handler.hpp"
 #include "api/ingest_handler.hpp"
 #include "api/metrics_handler.hpp"
+#include "api/subscriptions_handler.hpp"
 #include "infra/http/server.hpp"
 #include "infra/log/log.hpp"
 #include "infra/metrics.hpp"
@@ -107,6 +108,7 @@ public:
           ingest_(prepare_, registry, writer_, pool_, metrics_)
     {
         add_routes();
+        api::add_subscription_routes(router_, pool_, config.outbox.allowed_networks);
         server_.emplace(server_options(config), router_,
                         [this](std::string_view method, std::string_view route, unsigned status,
                                std::chrono::nanoseconds duration) {

@@ -2,6 +2,7 @@
 
 #include "config/option.hpp"
 #include "config/settings.hpp"
+#include "domain/subscription.hpp"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -66,6 +67,7 @@ public:
         read_yaml_file();
         apply_options();
         report_missing();
+        apply_subscriptions();
         derive();
         check_combinations();
         return std::move(loaded_);
@@ -218,6 +220,32 @@ private:
     {
         for (const auto& [option, empty] : missing_) {
             if (option->waived == nullptr || !option->waived(loaded_.config)) report_missing(*option, empty);
+        }
+    }
+
+    void apply_subscriptions()
+    {
+        for (const auto& given : yaml_.subscriptions) {
+            const std::string where = given.origin + ": subscription " + in_quotes(given.name) + ": ";
+            if (!domain::valid_subscription_name(given.name) || given.name == domain::default_subscription) {
+                fault(where + "the name must be 1 to 100 of A-Z a-z 0-9 . _ -, and not \"default\"");
+                continue;
+            }
+            if (!given.settings.is_object()) {
+                fault(where + "must be a map of settings");
+                continue;
+            }
+            const auto& settings = given.settings.get_object();
+            const auto parsed = domain::parse_subscription(settings);
+            if (!parsed) {
+                for (const auto& field : parsed.error().fields)
+                    fault(where + field.field + " " + field.message);
+            }
+            const auto* sink = settings.if_contains("sink");
+            const auto* text = sink == nullptr ? nullptr : sink->if_string();
+            if (text == nullptr || !parse_sink({text->data(), text->size()}))
+                fault(where + "sink must be log:, null:, http://... or https://...");
+            loaded_.config.outbox.subscriptions[given.name] = settings;
         }
     }
 

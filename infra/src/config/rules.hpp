@@ -150,5 +150,6 @@ std::string check_any(std::string& text);
 
 Rule sink(SinkConfig& (*field)(Config&));
 Rule positive_seconds(std::chrono::seconds& (*field)(Config&));  // PERIOD_IN_SECONDS
+Rule networks(std::vector<domain::Network>& (*field)(Config&));
 
 }  // namespace infra::config

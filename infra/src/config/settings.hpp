@@ -1,5 +1,7 @@
 #pragma once
 
+#include <boost/json/value.hpp>
+
 #include <cstddef>
 #include <filesystem>
 #include <map>
@@ -40,8 +42,16 @@ struct YamlSetting {
     std::string origin;  // "polis.yaml:12"
 };
 
+// An entry of `subscriptions:`, which has a form of its own (domain/subscription.hpp).
+struct YamlSubscription {
+    std::string name;
+    boost::json::value settings;
+    std::string origin;
+};
+
 struct YamlFile {
     std::vector<YamlSetting> settings;
+    std::vector<YamlSubscription> subscriptions;
     std::vector<std::string> faults;  // unknown keys among them
 };
 

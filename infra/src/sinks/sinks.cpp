@@ -53,17 +53,32 @@ void LogSink::send(const domain::OutboxMessage& message, Done done)
 
 std::unique_ptr<app::MessageSink> make_sink(const OutboxConfig& config)
 {
-    switch (config.sink.kind) {
+    domain::SubscriptionSettings settings;
+    settings.sink = config.sink.url;
+    return make_sink(config, {}, settings, true);
+}
+
+std::unique_ptr<app::MessageSink> make_sink(const OutboxConfig& config, const std::string& subscription,
+                                            const domain::SubscriptionSettings& settings, bool trusted)
+{
+    const auto sink = parse_sink(settings.sink);
+    if (!sink) throw std::invalid_argument("the sink is of no known kind");
+    switch (sink->kind) {
         case SinkKind::log:
             return std::make_unique<LogSink>();
         case SinkKind::null:
             return std::make_unique<NullSink>();
-        case SinkKind::http:
-            return std::make_unique<HttpSink>(HttpSinkOptions{
-                .url = config.sink.url,
-                .timeout = config.send_timeout,
-                .in_flight_max = config.in_flight_max,
-            });
+        case SinkKind::http: {
+            HttpSinkOptions options;
+            options.url = sink->url;
+            options.timeout = settings.timeout.value_or(config.send_timeout);
+            options.in_flight_max = settings.in_flight_max.value_or(config.in_flight_max);
+            options.subscription = subscription;
+            options.headers = settings.headers;
+            options.secrets = settings.secrets;
+            if (!trusted) options.guard.emplace(config.allowed_networks);
+            return std::make_unique<HttpSink>(std::move(options));
+        }
     }
     throw std::logic_error("an unknown kind of sink");
 }

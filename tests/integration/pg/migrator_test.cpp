@@ -17,7 +17,7 @@ TEST_SUITE("infra/pg/migrator")
     using infra::pg::Migrator;
     using Names = std::vector<std::string>;
 
-    const Names all_names = {"0001_events", "0002_outbox"};
+    const Names all_names = {"0001_events", "0002_outbox", "0003_subscriptions"};
 
     // What pg_dump says of the schema, without the lines that differ from run to run.
     std::string schema_of(const Database& database)
@@ -53,7 +53,8 @@ TEST_SUITE("infra/pg/migrator")
     {
         const Database database(Database::Schema::empty);
         Migrator migrator(database.url());
-        CHECK(states(migrator) == Names{"1 0001_events pending", "2 0002_outbox pending"});
+        CHECK(states(migrator) ==
+              Names{"1 0001_events pending", "2 0002_outbox pending", "3 0003_subscriptions pending"});
         CHECK(migrator.history().empty());
         CHECK(migrator.check().older);
         CHECK(migrator.check().faults() ==
@@ -62,15 +63,17 @@ TEST_SUITE("infra/pg/migrator")
               0);
 
         CHECK(migrator.up() == all_names);
-        CHECK(states(migrator) == Names{"1 0001_events applied", "2 0002_outbox applied"});
+        CHECK(states(migrator) ==
+              Names{"1 0001_events applied", "2 0002_outbox applied", "3 0003_subscriptions applied"});
         CHECK(migrator.check().faults().empty());
         const auto schema = schema_of(database);
         CHECK(migrator.up().empty());
         CHECK(schema_of(database) == schema);
         const auto history = migrator.history();
-        REQUIRE(history.size() == 2);
+        REQUIRE(history.size() == 3);
         CHECK(history[0].ends_with("Z  up    0001_events"));
         CHECK(history[1].ends_with("Z  up    0002_outbox"));
+        CHECK(history[2].ends_with("Z  up    0003_subscriptions"));
     }
 
     TEST_CASE("down to nothing and up again gives the same schema")
@@ -79,8 +82,10 @@ TEST_SUITE("infra/pg/migrator")
         Migrator migrator(database.url());
         const auto schema = schema_of(database);
         CHECK(schema.find("CREATE TABLE public.outbox") != std::string::npos);
+        CHECK(migrator.down() == "0003_subscriptions");
         CHECK(migrator.down() == "0002_outbox");
-        CHECK(states(migrator) == Names{"1 0001_events applied", "2 0002_outbox pending"});
+        CHECK(states(migrator) ==
+              Names{"1 0001_events applied", "2 0002_outbox pending", "3 0003_subscriptions pending"});
         CHECK(migrator.check().older);
         CHECK(migrator.down() == "0001_events");
         CHECK(migrator.down().empty());
@@ -93,7 +98,7 @@ TEST_SUITE("infra/pg/migrator")
                   "SELECT count(*) FROM pg_proc WHERE pronamespace = 'public'::regnamespace") == 0);
         CHECK(migrator.up() == all_names);
         CHECK(schema_of(database) == schema);
-        CHECK(migrator.history().size() == 6);
+        CHECK(migrator.history().size() == 9);
     }
 
     TEST_CASE("a database with events and messages can go down, too")
@@ -107,6 +112,7 @@ TEST_SUITE("infra/pg/migrator")
             "INSERT INTO outbox (key_hash, event_id, lane, topic, payload) "
             "VALUES (1, uuid7_floor(now()), 1, 't', '{}')");
         Migrator migrator(database.url());
+        CHECK(migrator.down() == "0003_subscriptions");
         CHECK(migrator.down() == "0002_outbox");
         CHECK(migrator.down() == "0001_events");
     }
@@ -131,7 +137,7 @@ TEST_SUITE("infra/pg/migrator")
         CHECK(std::count(done.begin(), done.end(), all_names) == 1);
         CHECK(std::count(done.begin(), done.end(), Names{}) == static_cast<long>(callers) - 1);
         CHECK(Migrator(database.url()).check().faults().empty());
-        CHECK(Migrator(database.url()).history().size() == 2);
+        CHECK(Migrator(database.url()).history().size() == 3);
     }
 
     TEST_CASE("of two that migrate at once, one does it") { migrate_at_once(2); }
@@ -151,7 +157,7 @@ TEST_SUITE("infra/pg/migrator")
         CHECK(states(migrator)[0] == "1 0001_events changed since it was applied");
         CHECK_THROWS_WITH(migrator.up(), fault.c_str());
         CHECK_THROWS_WITH(migrator.down(), fault.c_str());
-        CHECK(session.number("SELECT count(*) FROM schema_migrations") == 2);
+        CHECK(session.number("SELECT count(*) FROM schema_migrations") == 3);
     }
 
     TEST_CASE("a migration of a newer program is refused in both directions")
@@ -179,10 +185,11 @@ TEST_SUITE("infra/pg/migrator")
         session.execute("CREATE TABLE subscriptions ()");  // in the way of 0002
         Migrator migrator(database.url());
         CHECK_THROWS_WITH(migrator.up(), "relation \"subscriptions\" already exists");
-        CHECK(states(migrator) == Names{"1 0001_events applied", "2 0002_outbox pending"});
+        CHECK(states(migrator) ==
+              Names{"1 0001_events applied", "2 0002_outbox pending", "3 0003_subscriptions pending"});
         CHECK(session.value("SELECT to_regclass('outbox') IS NULL") == "t");
         session.execute("DROP TABLE subscriptions");
-        CHECK(migrator.up() == Names{"0002_outbox"});
+        CHECK(migrator.up() == Names{"0002_outbox", "0003_subscriptions"});
     }
 
     TEST_CASE("a database that is not there is a fault, not an answer")

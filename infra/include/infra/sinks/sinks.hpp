@@ -1,6 +1,7 @@
 #pragma once
 
 #include "app/ports/message_sink.hpp"
+#include "domain/subscription.hpp"
 #include "infra/config/config.hpp"
 
 #include <memory>
@@ -29,5 +30,9 @@ private:
 
 // The sink of the `default` subscription.
 std::unique_ptr<app::MessageSink> make_sink(const OutboxConfig& config);
+
+// The sink of another one. What was made over the API reaches public addresses and allowed networks only.
+std::unique_ptr<app::MessageSink> make_sink(const OutboxConfig& config, const std::string& subscription,
+                                            const domain::SubscriptionSettings& settings, bool trusted);
 
 }  // namespace infra
