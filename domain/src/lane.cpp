@@ -156,6 +156,7 @@ void Lane::park(std::int64_t seq)
     if (in_flight_.contains(seq)) return;  // the outcome decides, and it may still be a delivery
     auto entry = on_shelf;
     entry.blame = Blame::parked;
+    if (entry.last_error.empty()) entry.last_error = "parked by an operator";
     const auto key_hash = entry.key_hash;
     drop_from_shelf(seq, key_hash);
     pending_.dead.push_back(std::move(entry));

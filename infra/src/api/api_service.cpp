@@ -1,6 +1,7 @@
 #include "infra/api/api_service.hpp"
 
 #include "api/answers.hpp"
+#include "api/dead_letters_handler.hpp"
 #include "api/events_handler.hpp"
 #include "api/ingest_handler.hpp"
 #include "api/metrics_handler.hpp"
@@ -109,6 +110,7 @@ public:
     {
         add_routes();
         api::add_subscription_routes(router_, pool_, config.outbox.allowed_networks);
+        api::add_dead_letter_routes(router_, pool_);
         server_.emplace(server_options(config), router_,
                         [this](std::string_view method, std::string_view route, unsigned status,
                                std::chrono::nanoseconds duration) {
