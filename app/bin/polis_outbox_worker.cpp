@@ -117,9 +117,10 @@ private:
     static std::unique_ptr<app::MessageSink> sink_of(const infra::Config& config,
                                                      const app::Subscription& subscription)
     {
-        if (subscription.name == domain::default_subscription) return infra::make_sink(config.outbox);
+        if (subscription.name == domain::default_subscription)
+            return infra::make_sink(config.outbox, config.kafka);
         // Whoever writes the configuration file is trusted with the network; a client of the API is not.
-        return infra::make_sink(config.outbox, subscription.name, subscription.settings,
+        return infra::make_sink(config.outbox, config.kafka, subscription.name, subscription.settings,
                                 subscription.trusted);
     }
 

@@ -16,7 +16,13 @@ namespace json = boost::json;
 using domain::Fault;
 using domain::FieldError;
 
-using Policy = std::shared_ptr<const domain::AddressPolicy>;
+// What a client may name.
+struct SinkLimits {
+    domain::AddressPolicy addresses;
+    bool kafka = false;
+};
+
+using Policy = std::shared_ptr<const SinkLimits>;
 
 http::Response refused(const Fault& fault)
 {
@@ -43,17 +49,17 @@ domain::Result<json::object> read_object(const std::string& body)
 }
 
 // What only this program knows about a sink: which kinds there are, and which hosts a client may name.
-std::string sink_fault(const domain::SubscriptionSettings& settings, const domain::AddressPolicy& policy)
+std::string sink_fault(const domain::SubscriptionSettings& settings, const SinkLimits& policy)
 {
     if (settings.sink.empty()) return "is required";
     const auto sink = parse_sink(settings.sink);
-    if (!sink) return "must be log:, null:, http://... or https://...";
-    return sink->kind == SinkKind::http ? net::reach_fault(sink->url, policy) : std::string();
+    if (!sink) return "must be " + std::string(sink_kinds);
+    if (sink->kind == SinkKind::kafka && !policy.kafka) return "no Kafka brokers are configured";
+    return sink->kind == SinkKind::http ? net::reach_fault(sink->url, policy.addresses) : std::string();
 }
 
 // All faults at once. Blocks for as long as the resolver.
-domain::Result<domain::SubscriptionSettings> checked(const json::object& settings,
-                                                     const domain::AddressPolicy& policy,
+domain::Result<domain::SubscriptionSettings> checked(const json::object& settings, const SinkLimits& policy,
                                                      std::vector<FieldError> faults = {})
 {
     auto parsed = domain::parse_subscription(settings);
@@ -96,7 +102,7 @@ http::Response answer(soci::session& session, const std::string& name, unsigned 
     return response;
 }
 
-http::Response create(soci::session& session, json::object body, const domain::AddressPolicy& policy)
+http::Response create(soci::session& session, json::object body, const SinkLimits& policy)
 {
     std::vector<FieldError> faults;
     std::string name;
@@ -118,7 +124,7 @@ http::Response create(soci::session& session, json::object body, const domain::A
 bool only_switches(const json::object& patch) { return patch.size() == 1 && patch.contains("enabled"); }
 
 http::Response change(soci::session& session, const std::string& name, const json::object& patch,
-                      const domain::AddressPolicy& policy)
+                      const SinkLimits& policy)
 {
     const auto stored = pg::read_subscription(session, name);
     if (!stored) return unknown();
@@ -164,9 +170,10 @@ void with_session(pg::QueryPool& pool, const http::Reply& reply, Action action)
 }  // namespace
 
 void add_subscription_routes(http::Router& router, pg::QueryPool& pool,
-                             const std::vector<domain::Network>& allowed_networks)
+                             const std::vector<domain::Network>& allowed_networks, bool kafka)
 {
-    const auto policy = std::make_shared<const domain::AddressPolicy>(allowed_networks);
+    const auto policy =
+        std::make_shared<const SinkLimits>(SinkLimits{domain::AddressPolicy(allowed_networks), kafka});
     router.add("GET", "/subscriptions", [&pool](http::Request&&, const http::Reply& reply) {
         with_session(pool, reply, [](soci::session& session) { return list(session); });
     });

@@ -10,8 +10,9 @@
 
 namespace infra::api {
 
-// POST, GET, PATCH and DELETE of /subscriptions. The pool must outlive every request.
+// POST, GET, PATCH and DELETE of /subscriptions; `kafka` = brokers are configured. The pool must outlive
+// every request.
 void add_subscription_routes(http::Router& router, pg::QueryPool& pool,
-                             const std::vector<domain::Network>& allowed_networks);
+                             const std::vector<domain::Network>& allowed_networks, bool kafka);
 
 }  // namespace infra::api

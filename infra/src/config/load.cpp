@@ -244,7 +244,7 @@ private:
             const auto* sink = settings.if_contains("sink");
             const auto* text = sink == nullptr ? nullptr : sink->if_string();
             if (text == nullptr || !parse_sink({text->data(), text->size()}))
-                fault(where + "sink must be log:, null:, http://... or https://...");
+                fault(where + "sink must be " + std::string(sink_kinds));
             loaded_.config.outbox.subscriptions[given.name] = settings;
         }
     }
@@ -357,6 +357,14 @@ private:
         if (outbox.retry_max < outbox.retry_base) {
             fault("OUTBOX_RETRY_MAX_SECONDS: must not be below OUTBOX_RETRY_BASE_SECONDS");
         }
+        const auto is_kafka = [](const auto& named) {
+            const auto* url = named.second.if_contains("sink");
+            return url != nullptr && url->is_string() && url->get_string().starts_with("kafka:");
+        };
+        const bool kafka = outbox.sink.kind == SinkKind::kafka ||
+                           std::any_of(outbox.subscriptions.begin(), outbox.subscriptions.end(), is_kafka);
+        if (binary_ == Binary::worker && kafka && loaded_.config.kafka.bootstrap_servers.empty())
+            fault("KAFKA_BOOTSTRAP_SERVERS: is required for the sink kafka:");
         const auto& ingest = loaded_.config.ingest;
         if (ingest.queue_bytes_max < ingest.body_bytes_max) {
             fault("INGEST_QUEUE_BYTES_MAX: must not be below INGEST_BODY_BYTES_MAX");

@@ -182,11 +182,11 @@ Rule positive_seconds(std::chrono::seconds& (*field)(Config&))
 
 Rule sink(SinkConfig& (*field)(Config&))
 {
-    const std::string allowed = "log:, null:, http://... or https://...";
+    const std::string allowed(sink_kinds);
     return {allowed,
             [=](Config& config, std::string_view value, std::string_view) -> std::string {
                 const std::string scheme = lower_case(value.substr(0, value.find(':') + 1));
-                if (scheme == "kafka:" || scheme == "amqp:" || scheme == "amqps:")
+                if (scheme == "amqp:" || scheme == "amqps:")
                     return "the sink " + scheme + " is not built in this version; use " + allowed;
                 auto parsed = parse_sink(value);
                 if (!parsed) return "must be " + allowed;
@@ -222,6 +222,11 @@ std::optional<SinkConfig> parse_sink(std::string_view text)
     std::string url(text);
     if (text == "log:") return SinkConfig{SinkKind::log, url};
     if (text == "null:") return SinkConfig{SinkKind::null, url};
+    if (text.starts_with("kafka:")) {
+        std::string topic(text.substr(text.find(':') + 1));
+        if (!topic.empty() && !config::check_topic(topic).empty()) return std::nullopt;
+        return SinkConfig{SinkKind::kafka, url};
+    }
     if (config::check_http_url(url).empty()) return SinkConfig{SinkKind::http, url};
     return std::nullopt;
 }

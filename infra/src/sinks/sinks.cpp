@@ -2,6 +2,7 @@
 
 #include "domain/ids.hpp"
 #include "infra/sinks/http_sink.hpp"
+#include "infra/sinks/kafka_sink.hpp"
 
 #include <boost/json/serialize.hpp>
 #include <boost/json/string_view.hpp>
@@ -51,14 +52,15 @@ void LogSink::send(const domain::OutboxMessage& message, Done done)
     done(std::move(outcome));
 }
 
-std::unique_ptr<app::MessageSink> make_sink(const OutboxConfig& config)
+std::unique_ptr<app::MessageSink> make_sink(const OutboxConfig& outbox, const KafkaConfig& kafka)
 {
     domain::SubscriptionSettings settings;
-    settings.sink = config.sink.url;
-    return make_sink(config, {}, settings, true);
+    settings.sink = outbox.sink.url;
+    return make_sink(outbox, kafka, {}, settings, true);
 }
 
-std::unique_ptr<app::MessageSink> make_sink(const OutboxConfig& config, const std::string& subscription,
+std::unique_ptr<app::MessageSink> make_sink(const OutboxConfig& outbox, const KafkaConfig& kafka,
+                                            const std::string& subscription,
                                             const domain::SubscriptionSettings& settings, bool trusted)
 {
     const auto sink = parse_sink(settings.sink);
@@ -71,14 +73,22 @@ std::unique_ptr<app::MessageSink> make_sink(const OutboxConfig& config, const st
         case SinkKind::http: {
             HttpSinkOptions options;
             options.url = sink->url;
-            options.timeout = settings.timeout.value_or(config.send_timeout);
-            options.in_flight_max = settings.in_flight_max.value_or(config.in_flight_max);
+            options.timeout = settings.timeout.value_or(outbox.send_timeout);
+            options.in_flight_max = settings.in_flight_max.value_or(outbox.in_flight_max);
             options.subscription = subscription;
             options.headers = settings.headers;
             options.secrets = settings.secrets;
-            if (!trusted) options.guard.emplace(config.allowed_networks);
+            if (!trusted) options.guard.emplace(outbox.allowed_networks);
             return std::make_unique<HttpSink>(std::move(options));
         }
+        case SinkKind::kafka:
+            if (kafka.bootstrap_servers.empty())
+                throw std::invalid_argument("KAFKA_BOOTSTRAP_SERVERS is not set for this worker");
+            return std::make_unique<KafkaSink>(
+                KafkaSinkOptions{.bootstrap_servers = kafka.bootstrap_servers,
+                                 .topic = sink->url.substr(sink->url.find(':') + 1),
+                                 .timeout = settings.timeout.value_or(outbox.send_timeout),
+                                 .subscription = subscription});
     }
     throw std::logic_error("an unknown kind of sink");
 }

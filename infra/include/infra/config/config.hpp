@@ -49,12 +49,14 @@ struct AdminConfig {
     bool disabled = false;
 };
 
-enum class SinkKind { log, null, http };
+enum class SinkKind { log, null, http, kafka };
 
 struct SinkConfig {
     SinkKind kind = SinkKind::log;
-    std::string url;  // as configured: "log:", "null:" or an http(s) URL
+    std::string url;  // as configured: "log:", "null:", "kafka:", "kafka:TOPIC" or an http(s) URL
 };
+
+constexpr std::string_view sink_kinds = "log:, null:, kafka:, kafka:TOPIC, http://... or https://...";
 
 // Nothing when it is no sink.
 std::optional<SinkConfig> parse_sink(std::string_view text);
