@@ -139,6 +139,7 @@ public:
             const auto results = pipeline_->sync();
             const auto* result = results.front().get();
             std::vector<app::ShelfRequest> asked;
+            asked.reserve(static_cast<std::size_t>(PQntuples(result)));
             for (int row = 0; row < PQntuples(result); ++row)
                 asked.push_back({lane_at(result, row), shelf_entry(result, row)});
             return asked;

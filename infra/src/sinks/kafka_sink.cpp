@@ -125,7 +125,7 @@ public:
         } else {
             (*carried)(outcome_of(code));
         }
-    }
+    }  // NOLINT(clang-analyzer-cplusplus.NewDeleteLeaks): on_report() deletes what was released
 
     void stop()
     {
