@@ -1,9 +1,12 @@
 #include "app/deliver_outbox.hpp"
+#include "app/delivery_fleet.hpp"
+#include "domain/json.hpp"
 #include "infra/api/admin_service.hpp"
 #include "infra/cli.hpp"
 #include "infra/log/log.hpp"
 #include "infra/metrics.hpp"
 #include "infra/pg/outbox_store.hpp"
+#include "infra/pg/subscription_store.hpp"
 #include "infra/signals.hpp"
 #include "infra/sinks/sinks.hpp"
 #include "startup.hpp"
@@ -45,51 +48,118 @@ std::string_view name_of(domain::Verdict verdict)
     return "";
 }
 
-app::DeliveryOptions options_of(const infra::Config& config, bool drain)
+double random_fraction()
+{
+    thread_local std::mt19937_64 generator{std::random_device{}()};
+    return std::uniform_real_distribution<double>(0.0, 1.0)(generator);
+}
+
+domain::Lane::Wants wants_of(const domain::SubscriptionSettings& settings)
+{
+    const bool all_topics = settings.topics == std::vector<std::string>{"*"};
+    if (all_topics && !settings.filter) return {};
+    return [topics = settings.topics, filter = settings.filter](const domain::OutboxMessage& message) {
+        if (!domain::topic_matches(message.topic, topics)) return false;
+        if (!filter) return true;
+        const auto payload = domain::parse_json(message.payload);
+        return payload && filter->matches(payload->value);
+    };
+}
+
+app::DeliveryOptions options_of(const infra::Config& config, const domain::SubscriptionSettings& settings,
+                                bool drain)
 {
     app::DeliveryOptions options;
-    options.retry = {config.outbox.attempts_max, config.outbox.retry_base, config.outbox.retry_max};
+    options.retry = {settings.attempts_max.value_or(config.outbox.attempts_max), config.outbox.retry_base,
+                     config.outbox.retry_max};
     options.limits.window_rows_max = config.outbox.batch_rows_max;
-    options.in_flight_max = config.outbox.in_flight_max;
+    options.in_flight_max = settings.in_flight_max.value_or(config.outbox.in_flight_max);
     options.poll_interval = config.outbox.poll_interval;
     options.drain_timeout = config.drain_timeout;
     options.until_empty = drain;
+    options.wants = wants_of(settings);
+    options.rate_per_second = settings.rate_per_second;
     return options;
 }
 
-double random_fraction()
-{
-    static std::mt19937_64 generator{std::random_device{}()};
-    return std::uniform_real_distribution<double>(0.0, 1.0)(generator);
-}
+// One subscription with everything that is its own.
+class SubscriptionDelivery final : public app::Delivery {
+public:
+    SubscriptionDelivery(const infra::Config& config, const app::Subscription& subscription, bool drain,
+                         infra::Metrics& metrics)
+        : store_(infra::pg::make_outbox_store(
+              config.database.url, subscription.id,
+              drain ? infra::pg::LaneShare::everything : infra::pg::LaneShare::fair)),
+          sink_(sink_of(config, subscription)),
+          deliver_(
+              *store_, *sink_, options_of(config, subscription.settings, drain), random_fraction,
+              [&metrics](domain::Verdict verdict) { metrics.delivery(name_of(verdict)); },
+              [name = subscription.name](std::string_view reason) {
+                  infra::log_error("delivery interrupted", {{"subscription", name}, {"reason", reason}});
+              },
+              [name = subscription.name](bool closed) {
+                  if (closed) {
+                      infra::log_info("destination answers again", {{"subscription", name}});
+                  } else {
+                      infra::log_warning("destination does not answer; its messages wait",
+                                         {{"subscription", name}});
+                  }
+              })
+    {
+    }
+
+    void run() override { deliver_.run(); }
+    void wake() override { deliver_.wake(); }
+    void stop() override { deliver_.stop(); }
+    bool healthy() const override { return deliver_.healthy(); }
+
+private:
+    static std::unique_ptr<app::MessageSink> sink_of(const infra::Config& config,
+                                                     const app::Subscription& subscription)
+    {
+        if (subscription.name == domain::default_subscription)
+            return infra::make_sink(config.outbox, config.kafka);
+        // Whoever writes the configuration file is trusted with the network; a client of the API is not.
+        return infra::make_sink(config.outbox, config.kafka, subscription.name, subscription.settings,
+                                subscription.trusted);
+    }
+
+    std::unique_ptr<app::OutboxStore> store_;
+    std::unique_ptr<app::MessageSink> sink_;
+    app::DeliverOutbox deliver_;
+};
 
 int run(const infra::Config& config, bool drain, bool migrate)
 {
     if (const auto code = polis::check_schema(config, migrate)) return *code;
     infra::Metrics metrics;
-    const auto store =
-        infra::pg::make_outbox_store(config.database.url, "default",
-                                     drain ? infra::pg::LaneShare::everything : infra::pg::LaneShare::fair);
-    const auto sink = infra::make_sink(config.outbox);
-    app::DeliverOutbox delivery(
-        *store, *sink, options_of(config, drain), random_fraction,
-        [&metrics](domain::Verdict verdict) { metrics.delivery(name_of(verdict)); },
-        [](std::string_view reason) {
-            infra::log_error("delivery interrupted", {{"reason", reason}});
+    infra::pg::store_configured_subscriptions(config.database.url, config.outbox.subscriptions);
+    const auto source = infra::pg::make_subscription_source(
+        config.database.url, [](std::string_view name, std::string_view reason) {
+            infra::log_error("subscription not served", {{"subscription", name}, {"reason", reason}});
         });
+    app::DeliveryFleet fleet(
+        *source,
+        [&](const app::Subscription& subscription) {
+            return std::make_unique<SubscriptionDelivery>(config, subscription, drain, metrics);
+        },
+        [](std::string_view subscription, std::string_view reason) {
+            infra::log_error("delivery interrupted", {{"subscription", subscription}, {"reason", reason}});
+        },
+        drain);
     std::optional<infra::AdminService> admin;
     if (!config.admin.disabled && !drain) {
-        admin.emplace(config, metrics, [&delivery] { return delivery.healthy(); });
+        admin.emplace(config, metrics, [&fleet] { return fleet.healthy(); });
         infra::log_info("listening",
                         {{"host", config.http.host}, {"port", admin->port()}, {"version", polis::version}});
     }
-    const infra::pg::OutboxListener listener(config.database.url, [&delivery] { delivery.wake(); });
-    std::thread signals([&delivery] {
+    const infra::pg::OutboxListener listener(config.database.url, [&fleet] { fleet.wake(); });
+    std::thread signals([&fleet] {
         infra::wait_for_stop_signal();
         infra::log_info("stopping");
-        delivery.stop();
+        fleet.stop();
     });
-    delivery.run();
+    fleet.run();
     // When it was the drain that ended. The signal is blocked, and that thread waits for it: it kills
     // nothing.
     pthread_kill(signals.native_handle(), SIGTERM);  // NOLINT(bugprone-bad-signal-to-kill-thread)

@@ -1,5 +1,7 @@
 #include "app/deliver_outbox.hpp"
 
+#include "domain/ingest.hpp"
+
 #include <algorithm>
 #include <exception>
 #include <utility>
@@ -16,23 +18,33 @@ constexpr auto renew_interval = 2500ms;
 constexpr auto quick_poll_interval = 4ms;
 constexpr auto quick_poll_period = 40ms;
 constexpr auto fault_pause = 500ms;
+// How soon a replay or a parked message is noticed.
+constexpr auto requests_interval = 1000ms;
+constexpr std::int64_t requests_max = 500;
+// Replays join a lane only while its shelf is short, so that they never stop the reading of new messages.
+constexpr std::size_t shelf_rows_for_requests = 500;
 
 domain::TimePoint system_now()
 {
     return std::chrono::floor<std::chrono::microseconds>(std::chrono::system_clock::now());
 }
 
+std::chrono::nanoseconds steady_now() { return std::chrono::steady_clock::now().time_since_epoch(); }
+
 }  // namespace
 
 DeliverOutbox::DeliverOutbox(OutboxStore& store, MessageSink& sink, DeliveryOptions options, Random random,
-                             Observer observer, Fault fault)
+                             Observer observer, Fault fault, Circuit circuit)
     : store_(store),
       sink_(sink),
-      options_(options),
+      options_(std::move(options)),
       random_(std::move(random)),
       observer_(std::move(observer)),
-      fault_(std::move(fault))
+      fault_(std::move(fault)),
+      circuit_(std::move(circuit)),
+      breaker_(options_.breaker)
 {
+    if (options_.rate_per_second) bucket_.emplace(*options_.rate_per_second, steady_now());
 }
 
 void DeliverOutbox::run()
@@ -64,6 +76,7 @@ bool DeliverOutbox::cycle()
     write_settlements();
     give_back();
     if (disabled_) return false;
+    adopt_requests();
     send_due();
     busy = read_ahead() || busy;
     pump();
@@ -79,7 +92,7 @@ void DeliverOutbox::renew_leases()
     for (const auto& [lane, owned] : owned_) {
         if (std::find(lease.kept.begin(), lease.kept.end(), lane) == lease.kept.end()) lost.push_back(lane);
     }
-    for (const auto lane : lost) drop(lane);
+    for (const auto lane : lost) owned_.erase(lane);
     give_back_unknown(lease.kept);
     for (auto& [lane, owned] : owned_) {
         owned.surplus = std::find(lease.surplus.begin(), lease.surplus.end(), lane) != lease.surplus.end();
@@ -91,6 +104,10 @@ void DeliverOutbox::renew_leases()
                              lane.epoch});
     }
     if (!lease.acquired.empty()) read_at_ = {};
+    if (bucket_) {
+        const double share = static_cast<double>(owned_.size()) / static_cast<double>(domain::lane_count);
+        bucket_->set_rate(*options_.rate_per_second * share, steady_now());
+    }
 }
 
 // Lanes that are ours in the database and were forgotten here after a fault: they come back with a new epoch
@@ -106,8 +123,6 @@ void DeliverOutbox::give_back_unknown(const std::vector<std::int16_t>& kept)
     renew_at_ = {};
 }
 
-void DeliverOutbox::drop(std::int16_t lane) { owned_.erase(lane); }
-
 void DeliverOutbox::give_back()
 {
     std::vector<std::int16_t> ready;
@@ -116,7 +131,7 @@ void DeliverOutbox::give_back()
     }
     if (ready.empty()) return;
     store_.release(ready);
-    for (const auto lane : ready) drop(lane);
+    for (const auto lane : ready) owned_.erase(lane);
 }
 
 bool DeliverOutbox::settle_completions()
@@ -127,14 +142,64 @@ bool DeliverOutbox::settle_completions()
         completions.swap(completions_);
     }
     const auto now = system_now();
-    for (const auto& done : completions) {
+    for (auto& done : completions) {
         --outstanding_;
+        judge(done);
         observer_(done.outcome.verdict);
         const auto at = owned_.find(done.lane);
         if (at != owned_.end() && at->second.epoch == done.epoch)
             at->second.lane.settle(done.seq, done.outcome, now);
     }
     return !completions.empty();
+}
+
+// What the outcome says about the destination.
+void DeliverOutbox::judge(Completion& done)
+{
+    const bool was_closed = breaker_.closed();
+    switch (done.outcome.verdict) {
+        case domain::Verdict::retry:
+            done.outcome.charged = !done.probe;
+            breaker_.failed(steady_now(), done.probe);
+            break;
+        case domain::Verdict::delivered:
+        case domain::Verdict::gone:
+            breaker_.succeeded();
+            break;
+        case domain::Verdict::rejected:
+            if (done.outcome.blame != domain::Blame::ours) {
+                breaker_.succeeded();
+                break;
+            }
+            [[fallthrough]];
+        case domain::Verdict::abandoned:
+            if (done.probe) breaker_.probe_lost();
+            break;
+    }
+    if (circuit_ && was_closed != breaker_.closed()) circuit_(breaker_.closed());
+}
+
+void DeliverOutbox::adopt_requests()
+{
+    if (Clock::now() < requests_at_) return;
+    requests_at_ = Clock::now() + requests_interval;
+    std::vector<std::int16_t> lanes;
+    for (const auto& [lane, owned] : owned_) {
+        if (!owned.surplus && owned.lane.waiting() < shelf_rows_for_requests) lanes.push_back(lane);
+    }
+    if (lanes.empty()) return;
+    for (auto& request : store_.requests(lanes, requests_max))
+        owned_.at(request.lane).lane.adopt(std::move(request.entry));
+}
+
+// How many messages may go out now.
+std::size_t DeliverOutbox::sendable()
+{
+    if (outstanding_ >= options_.in_flight_max) return 0;
+    std::size_t room = options_.in_flight_max - outstanding_;
+    if (!breaker_.closed()) room = breaker_.allows(steady_now()) ? 1 : 0;
+    if (bucket_) room = std::min(room, bucket_->tokens(steady_now()));
+    return room;
 }
 
 void DeliverOutbox::write_settlements()
@@ -151,7 +216,7 @@ void DeliverOutbox::write_settlements()
         if (!settlement.empty()) settlements.push_back({lane, owned.epoch, std::move(settlement)});
     }
     if (settlements.empty()) return;
-    for (const auto lane : store_.settle(settlements)) drop(lane);
+    for (const auto lane : store_.settle(settlements)) owned_.erase(lane);
     for (const auto& written : settlements) disabled_ = disabled_ || written.settlement.destination_gone;
 }
 
@@ -160,9 +225,27 @@ void DeliverOutbox::send_due()
     const auto now = system_now();
     for (auto& [lane, owned] : owned_) {
         if (owned.surplus) continue;
-        const auto due = owned.lane.take_due(now);
+        const auto room = sendable();
+        if (room == 0) return;
+        auto due = owned.lane.take_due(now, room);
         if (due.empty()) continue;
-        for (const auto& message : store_.fetch(lane, due)) send(owned, message);
+        const auto messages = store_.fetch(lane, due);
+        for (const auto& message : messages) send(owned, message);
+        if (messages.size() < due.size()) settle_missing(owned, std::move(due), messages);
+    }
+}
+
+// A message whose row is gone can only be told about.
+void DeliverOutbox::settle_missing(Owned& owned, std::vector<std::int64_t> due,
+                                   const std::vector<domain::OutboxMessage>& found)
+{
+    for (const auto& message : found) due.erase(std::find(due.begin(), due.end(), message.seq));
+    for (const auto seq : due) {
+        owned.lane.settle(seq,
+                          {.verdict = domain::Verdict::rejected,
+                           .error = "the message is no longer stored",
+                           .blame = domain::Blame::ours},
+                          system_now());
     }
 }
 
@@ -187,7 +270,7 @@ bool DeliverOutbox::read_ahead()
     std::map<std::int16_t, std::vector<domain::OutboxMessage>> by_lane;
     for (auto& message : store_.read(reads)) by_lane[message.lane].push_back(std::move(message));
     for (const auto& read : reads) owned_.at(read.lane).exhausted = !by_lane.contains(read.lane);
-    for (auto& [lane, messages] : by_lane) owned_.at(lane).lane.offer(std::move(messages));
+    for (auto& [lane, messages] : by_lane) owned_.at(lane).lane.offer(std::move(messages), options_.wants);
     const auto now = Clock::now();
     found_nothing_ = by_lane.empty();
     if (!found_nothing_) active_at_ = now;
@@ -205,7 +288,7 @@ void DeliverOutbox::pump()
     while (more && !stopping_) {
         more = false;
         for (auto& [lane, owned] : owned_) {
-            while (!owned.surplus && outstanding_ < options_.in_flight_max) {
+            while (!owned.surplus && owned.lane.has_ready() && sendable() > 0) {
                 const auto* message = owned.lane.take();
                 if (message == nullptr) break;
                 send(owned, *message);
@@ -219,10 +302,13 @@ void DeliverOutbox::pump()
 void DeliverOutbox::send(Owned& owned, const domain::OutboxMessage& message)
 {
     ++outstanding_;
-    sink_.send(message, [this, lane = message.lane, epoch = owned.epoch,
-                         seq = message.seq](domain::DeliveryOutcome outcome) {
+    const bool probe = !breaker_.closed();
+    if (probe) breaker_.probe_sent();
+    if (bucket_) bucket_->take();
+    sink_.send(message, [this, lane = message.lane, epoch = owned.epoch, seq = message.seq,
+                         probe](domain::DeliveryOutcome outcome) {
         const std::lock_guard lock(mutex_);
-        completions_.push_back({lane, epoch, seq, std::move(outcome)});
+        completions_.push_back({lane, epoch, seq, std::move(outcome), probe});
         wake_.notify_one();
     });
 }
@@ -230,6 +316,8 @@ void DeliverOutbox::send(Owned& owned, const domain::OutboxMessage& message)
 bool DeliverOutbox::nothing_due() const
 {
     if (outstanding_ > 0 || !found_nothing_) return disabled_ && outstanding_ == 0;
+    // What waits for a destination that does not answer is not due.
+    if (!breaker_.closed()) return true;
     const auto now = system_now();
     return std::none_of(owned_.begin(), owned_.end(), [this, now](const auto& entry) {
         const Owned& owned = entry.second;
@@ -238,35 +326,39 @@ bool DeliverOutbox::nothing_due() const
     });
 }
 
-DeliverOutbox::Clock::time_point DeliverOutbox::next_moment() const
+DeliverOutbox::Clock::time_point DeliverOutbox::next_moment()
 {
     auto moment = renew_at_;
     if (disabled_) return moment;
+    const auto consider = [&moment](Clock::time_point at) { moment = std::min(moment, at); };
+    consider(requests_at_);
+    const bool may_send = sendable() > 0;
+    bool has_work = false;
     for (const auto& [lane, owned] : owned_) {
         if (owned.surplus) continue;
-        if (readable(owned)) moment = std::min(moment, std::max(read_at_, Clock::now() + 1ms));
-        if (const auto due = owned.lane.next_due()) {
-            moment = std::min(moment,
-                              Clock::now() + std::max(*due - system_now(), std::chrono::microseconds(1000)));
-        }
+        if (readable(owned)) consider(std::max(read_at_, Clock::now() + 1ms));
+        const auto due = owned.lane.next_due();
+        has_work = has_work || due || owned.lane.has_ready();
+        if (due && may_send)
+            consider(Clock::now() + std::max(*due - system_now(), std::chrono::microseconds(1000)));
     }
+    if (may_send || !has_work) return moment;
+    // What is due waits for a completion, which wakes by itself, for the probe or for a token.
+    if (const auto probe = breaker_.next_probe()) consider(Clock::time_point(*probe));
+    if (bucket_ && breaker_.closed())
+        consider(Clock::time_point(std::max(bucket_->next_token(steady_now()), steady_now() + 1ms)));
     return moment;
 }
 
-void DeliverOutbox::pause_until(Clock::time_point moment)
+void DeliverOutbox::pause_until(Clock::time_point moment, bool finishing)
 {
     std::unique_lock lock(mutex_);
-    wake_.wait_until(lock, moment, [this] { return woken_ || stopping_ || !completions_.empty(); });
+    wake_.wait_until(lock, moment,
+                     [&] { return !completions_.empty() || (!finishing && (woken_ || stopping_)); });
     if (std::exchange(woken_, false)) {
         read_at_ = {};
         active_at_ = Clock::now();
     }
-}
-
-void DeliverOutbox::wait_for_completion(Clock::time_point moment)
-{
-    std::unique_lock lock(mutex_);
-    wake_.wait_until(lock, moment, [this] { return !completions_.empty(); });
 }
 
 // In flight is waited for, and the sink then abandons what did not end in time.
@@ -276,7 +368,7 @@ void DeliverOutbox::finish()
     healthy_ = false;
     try {
         while (outstanding_ > 0 && Clock::now() < deadline) {
-            wait_for_completion(std::min(deadline, Clock::now() + 100ms));
+            pause_until(std::min(deadline, Clock::now() + 100ms), true);
             settle_completions();
             if (Clock::now() >= renew_at_) renew_leases();
             write_settlements();

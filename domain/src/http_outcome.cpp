@@ -24,6 +24,8 @@ DeliveryOutcome classify_http_status(unsigned status, std::optional<std::chrono:
     DeliveryOutcome outcome{.verdict = verdict_of(status)};
     if (outcome.verdict == Verdict::delivered) return outcome;
     outcome.error = "HTTP " + std::to_string(status);
+    outcome.status = status;
+    if (status == 400 || status == 413 || status == 415 || status == 422) outcome.blame = Blame::poison;
     if (outcome.verdict == Verdict::retry && retry_after) {
         outcome.retry_after = std::clamp(*retry_after, std::chrono::seconds{0}, http_retry_after_max);
     }

@@ -16,10 +16,7 @@ Lane::Lane(std::int16_t lane, std::int64_t acked_seq, std::vector<ShelfEntry> sh
       draw_(std::move(draw)),
       finished_(std::move(finished))
 {
-    for (auto& entry : shelf) {
-        keys_[entry.key_hash].shelved.push_back(entry.seq);
-        shelf_.emplace(entry.seq, std::move(entry));
-    }
+    for (auto& entry : shelf) adopt(std::move(entry));
 }
 
 std::size_t Lane::room() const
@@ -28,12 +25,13 @@ std::size_t Lane::room() const
     return limits_.window_rows_max - window_.size();
 }
 
-void Lane::offer(std::vector<OutboxMessage> messages)
+void Lane::offer(std::vector<OutboxMessage> messages, const Wants& wants)
 {
     for (auto& message : messages) {
         const auto seq = message.seq;
         read_after_ = seq;
         if (finished_.erase(seq) > 0 || shelf_.contains(seq)) continue;
+        if (wants && !wants(message)) continue;
         auto& key = keys_[message.key_hash];
         if (!key.shelved.empty()) {
             shelve({seq, message.key_hash, 0, TimePoint{}, {}});
@@ -59,10 +57,11 @@ const OutboxMessage* Lane::take()
     return &window_.at(seq);
 }
 
-std::vector<std::int64_t> Lane::take_due(TimePoint now)
+std::vector<std::int64_t> Lane::take_due(TimePoint now, std::size_t rows_max)
 {
     std::vector<std::int64_t> due;
     for (auto& [hash, key] : keys_) {
+        if (due.size() >= rows_max) break;
         if (key.busy || key.shelved.empty()) continue;
         const auto head = key.shelved.front();
         if (shelf_.at(head).next_at > now) continue;
@@ -108,17 +107,22 @@ void Lane::settle(std::int64_t seq, const DeliveryOutcome& outcome, TimePoint no
 
 void Lane::fail(ShelfEntry entry, const DeliveryOutcome& outcome, TimePoint now, bool was_shelved)
 {
-    ++entry.attempts;
+    if (outcome.charged) {
+        ++entry.attempts;
+        entry.tried = Attempt{now, outcome.status, outcome.error, outcome.excerpt};
+    }
     entry.last_error = outcome.error;
     if (outcome.verdict == Verdict::gone) pending_.destination_gone = true;
-    if (outcome.verdict != Verdict::retry || entry.attempts >= policy_.attempts_max) {
+    if (entry.parked || outcome.verdict != Verdict::retry || entry.attempts >= policy_.attempts_max) {
+        entry.blame = entry.parked ? Blame::parked : outcome.blame;
         if (was_shelved) drop_from_shelf(entry.seq, entry.key_hash);
         pending_.dead.push_back(std::move(entry));
         return;
     }
-    entry.next_at = now + retry_wait(policy_, entry.attempts, draw_(), outcome.retry_after);
+    entry.next_at = now + retry_wait(policy_, std::max(entry.attempts, 1U), draw_(), outcome.retry_after);
     if (was_shelved) {
         pending_.shelved.push_back(entry);
+        entry.tried.reset();
         shelf_.at(entry.seq) = std::move(entry);
     } else {
         shelve(std::move(entry));
@@ -129,7 +133,34 @@ void Lane::shelve(ShelfEntry entry)
 {
     keys_[entry.key_hash].shelved.push_back(entry.seq);
     pending_.shelved.push_back(entry);
+    entry.tried.reset();
     shelf_.emplace(entry.seq, std::move(entry));
+}
+
+void Lane::adopt(ShelfEntry entry)
+{
+    const auto seq = entry.seq;
+    const bool parked = entry.parked;
+    if (!shelf_.contains(seq)) {
+        auto& shelved = keys_[entry.key_hash].shelved;
+        shelved.insert(std::upper_bound(shelved.begin(), shelved.end(), seq), seq);
+        shelf_.emplace(seq, std::move(entry));
+    }
+    if (parked) park(seq);
+}
+
+void Lane::park(std::int64_t seq)
+{
+    auto& on_shelf = shelf_.at(seq);
+    on_shelf.parked = true;
+    if (in_flight_.contains(seq)) return;  // the outcome decides, and it may still be a delivery
+    auto entry = on_shelf;
+    entry.blame = Blame::parked;
+    if (entry.last_error.empty()) entry.last_error = "parked by an operator";
+    const auto key_hash = entry.key_hash;
+    drop_from_shelf(seq, key_hash);
+    pending_.dead.push_back(std::move(entry));
+    if (!keys_.at(key_hash).busy) release(key_hash);
 }
 
 void Lane::drop_from_shelf(std::int64_t seq, std::int64_t key_hash)

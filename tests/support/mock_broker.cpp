@@ -1,6 +1,6 @@
 // One Kafka broker of librdkafka's test kit, and a consumer of one topic: prints the bootstrap address, then
-// each record as a line "KEY<tab>VALUE", where KEY is its Idempotency-Key header. Ends when standard input
-// does.
+// each record as a line "KEY<tab>VALUE", where KEY is its Idempotency-Key header, or else "key ce_id
+// ce_type". Ends when standard input does.
 #include <array>
 #include <cstdio>
 #include <librdkafka/rdkafka.h>
@@ -22,15 +22,26 @@ rd_kafka_t* make(rd_kafka_type_t type, const std::string& brokers)
     return rd_kafka_new(type, conf, reason.data(), reason.size());
 }
 
-void print(const rd_kafka_message_t* message)
+std::string header_of(const rd_kafka_message_t* message, const char* name)
 {
     rd_kafka_headers_t* headers = nullptr;
-    const void* key = "";
-    std::size_t key_bytes = 0;
-    if (rd_kafka_message_headers(message, &headers) == RD_KAFKA_RESP_ERR_NO_ERROR)
-        rd_kafka_header_get_last(headers, "Idempotency-Key", &key, &key_bytes);
-    std::printf("%.*s\t%.*s\n", static_cast<int>(key_bytes), static_cast<const char*>(key),
-                static_cast<int>(message->len), static_cast<const char*>(message->payload));
+    const void* value = nullptr;
+    std::size_t bytes = 0;
+    if (rd_kafka_message_headers(message, &headers) != RD_KAFKA_RESP_ERR_NO_ERROR ||
+        rd_kafka_header_get_last(headers, name, &value, &bytes) != RD_KAFKA_RESP_ERR_NO_ERROR)
+        return {};
+    return {static_cast<const char*>(value), bytes};
+}
+
+void print(const rd_kafka_message_t* message)
+{
+    auto key = header_of(message, "Idempotency-Key");
+    if (key.empty() && message->key != nullptr) {
+        key.assign(static_cast<const char*>(message->key), message->key_len);
+        key += " " + header_of(message, "ce_id") + " " + header_of(message, "ce_type");
+    }
+    std::printf("%s\t%.*s\n", key.c_str(), static_cast<int>(message->len),
+                static_cast<const char*>(message->payload));
     std::fflush(stdout);
 }
 

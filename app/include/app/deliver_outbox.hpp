@@ -2,7 +2,9 @@
 
 #include "app/ports/message_sink.hpp"
 #include "app/ports/outbox_store.hpp"
+#include "domain/circuit_breaker.hpp"
 #include "domain/lane.hpp"
+#include "domain/token_bucket.hpp"
 
 #include <atomic>
 #include <chrono>
@@ -22,6 +24,9 @@ struct DeliveryOptions {
     std::chrono::milliseconds poll_interval{1000};
     std::chrono::milliseconds drain_timeout{10'000};
     bool until_empty = false;  // leave once nothing is due
+    domain::Lane::Wants wants = {};
+    std::optional<double> rate_per_second = {};  // of all workers together
+    domain::BreakerLimits breaker = {};
 };
 
 // The worker's loop for one subscription: leases lanes, reads ahead, hands messages to the sink, writes what
@@ -32,8 +37,10 @@ public:
     using Observer = std::function<void(domain::Verdict verdict)>;  // each outcome, on the running thread
     using Fault = std::function<void(std::string_view reason)>;  // the store failed; tried again with a pause
 
+    using Circuit = std::function<void(bool closed)>;  // the breaker opened or closed
+
     DeliverOutbox(OutboxStore& store, MessageSink& sink, DeliveryOptions options, Random random,
-                  Observer observer, Fault fault);
+                  Observer observer, Fault fault, Circuit circuit = {});
 
     // Returns after stop(), or when nothing is due with until_empty. What is in flight is waited for, then
     // the lanes are handed back; tries that did not end in time are charged to nobody.
@@ -56,14 +63,19 @@ private:
         std::int64_t epoch;
         std::int64_t seq;
         domain::DeliveryOutcome outcome;
+        bool probe;
     };
 
     bool cycle();
     void renew_leases();
     void give_back_unknown(const std::vector<std::int16_t>& kept);
-    void drop(std::int16_t lane);
     void give_back();
     bool settle_completions();
+    void judge(Completion& done);
+    void adopt_requests();
+    std::size_t sendable();
+    void settle_missing(Owned& owned, std::vector<std::int64_t> due,
+                        const std::vector<domain::OutboxMessage>& found);
     void write_settlements();
     void send_due();
     bool readable(const Owned& owned) const;
@@ -72,9 +84,9 @@ private:
     void send(Owned& owned, const domain::OutboxMessage& message);
     void finish();
     bool nothing_due() const;
-    Clock::time_point next_moment() const;
-    void pause_until(Clock::time_point moment);
-    void wait_for_completion(Clock::time_point moment);
+    Clock::time_point next_moment();
+    // `finishing`: only completions end the pause before its time.
+    void pause_until(Clock::time_point moment, bool finishing = false);
 
     OutboxStore& store_;
     MessageSink& sink_;
@@ -82,6 +94,9 @@ private:
     const Random random_;
     const Observer observer_;
     const Fault fault_;
+    const Circuit circuit_;
+    domain::CircuitBreaker breaker_;
+    std::optional<domain::TokenBucket> bucket_;
 
     std::map<std::int16_t, Owned> owned_;
     std::size_t outstanding_ = 0;
@@ -89,6 +104,7 @@ private:
     bool found_nothing_ = false;
     Clock::time_point renew_at_{};
     Clock::time_point read_at_{};
+    Clock::time_point requests_at_{};
     Clock::time_point active_at_{};
 
     std::mutex mutex_;

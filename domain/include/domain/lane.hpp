@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <limits>
 #include <map>
 #include <optional>
 #include <set>
@@ -15,6 +16,14 @@
 
 namespace domain {
 
+// One try that failed, for whoever asks why a message is late or dead.
+struct Attempt {
+    TimePoint at{};
+    unsigned status = 0;
+    std::string error = {};
+    std::string excerpt = {};
+};
+
 // A message that failed, that waits behind a failed one of its key, or that later ones overtook (both:
 // attempts 0).
 struct ShelfEntry {
@@ -23,6 +32,9 @@ struct ShelfEntry {
     std::uint32_t attempts = 0;
     TimePoint next_at{};
     std::string last_error = {};
+    bool parked = false;  // an operator wants it out of the way: a dead letter as soon as it can be
+    std::optional<Attempt> tried = {};  // only in a settlement: the try that is to be recorded
+    Blame blame = Blame::destination;   // only of dead ones
 };
 
 // What a lane wants written in one statement: the cursor and everything that did not simply succeed.
@@ -57,7 +69,8 @@ struct LaneLimits {
 // key is in flight or on the shelf, later ones of that key wait, and no others. Owned by one thread.
 class Lane {
 public:
-    using Draw = std::function<double()>;  // random number in [0, 1)
+    using Draw = std::function<double()>;                     // random number in [0, 1)
+    using Wants = std::function<bool(const OutboxMessage&)>;  // what the subscription is for; empty = all
 
     // `finished` are rows beyond the cursor that reached their end by way of the shelf: they are not sent
     // again.
@@ -70,8 +83,11 @@ public:
     // How many rows may be read now; 0 = none.
     std::size_t room() const;
 
-    // Rows that follow read_after(), in order.
-    void offer(std::vector<OutboxMessage> messages);
+    // Rows that follow read_after(), in order. What is not wanted is passed over.
+    void offer(std::vector<OutboxMessage> messages, const Wants& wants = {});
+
+    // What an operator put on the shelf, or wants parked, while the lane was running.
+    void adopt(ShelfEntry entry);
 
     // The next message of the log that may be sent now. The pointer is good until the next call of another
     // member.
@@ -80,7 +96,8 @@ public:
 
     // Entries of the shelf that are due: the head of each key. Their messages are read again and sent one by
     // one.
-    std::vector<std::int64_t> take_due(TimePoint now);
+    std::vector<std::int64_t> take_due(TimePoint now,
+                                       std::size_t rows_max = std::numeric_limits<std::size_t>::max());
     std::optional<TimePoint> next_due() const;
 
     void settle(std::int64_t seq, const DeliveryOutcome& outcome, TimePoint now);
@@ -105,6 +122,7 @@ private:
     };
 
     void shelve(ShelfEntry entry);
+    void park(std::int64_t seq);
     void release(std::int64_t key_hash);
     void shelve_key_of(std::int64_t seq, std::int64_t key_hash);
     void finish_row(std::int64_t seq);

@@ -27,10 +27,22 @@ enum class Verdict {
     abandoned,  // not known, because the sink was stopped; charges no attempt
 };
 
+// Who an operator has to look at when a message died.
+enum class Blame {
+    destination,  // it failed until the tries were used up, or refuses everything (401, 404, 410)
+    poison,       // it refuses this message (400, 413, 415, 422)
+    ours,         // it was never sent: it could not be encoded, or is no longer stored
+    parked,       // an operator took it out of the way
+};
+
 struct DeliveryOutcome {
     Verdict verdict = Verdict::delivered;
     std::string error = {};                                // for operators; never a payload
     std::optional<std::chrono::seconds> retry_after = {};  // what the destination asked for
+    unsigned status = 0;                                   // of HTTP; 0 = there was no answer
+    std::string excerpt = {};                              // the start of the answer, printable
+    Blame blame = Blame::destination;
+    bool charged = true;  // false: the probe of an open circuit breaker, which counts as no attempt
 };
 
 }  // namespace domain

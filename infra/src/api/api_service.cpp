@@ -1,10 +1,12 @@
 #include "infra/api/api_service.hpp"
 
 #include "api/answers.hpp"
+#include "api/dead_letters_handler.hpp"
 #include "api/events_handler.hpp"
 #include "api/ingest_handler.hpp"
 #include "api/metrics_handler.hpp"
 #include "api/quarantine_handler.hpp"
+#include "api/subscriptions_handler.hpp"
 #include "infra/http/server.hpp"
 #include "infra/ingest_policy.hpp"
 #include "infra/log/log.hpp"
@@ -90,6 +92,9 @@ public:
           quarantine_(config, prepare_, writer_, pool_)
     {
         add_routes();
+        api::add_subscription_routes(router_, pool_, config.outbox.allowed_networks,
+                                     !config.kafka.bootstrap_servers.empty());
+        api::add_dead_letter_routes(router_, pool_);
         server_.emplace(server_options(config), router_,
                         [this](std::string_view method, std::string_view route, unsigned status,
                                std::chrono::nanoseconds duration) {

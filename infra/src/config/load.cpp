@@ -2,6 +2,7 @@
 
 #include "config/option.hpp"
 #include "config/settings.hpp"
+#include "domain/subscription.hpp"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -22,14 +23,6 @@ struct Given {
     std::string key;  // what `*` of the YAML path stood for
 };
 
-std::string trimmed(std::string_view text)
-{
-    static constexpr std::string_view blanks = " \t\r\n";
-    const auto first = text.find_first_not_of(blanks);
-    if (first == std::string_view::npos) return {};
-    return std::string(text.substr(first, text.find_last_not_of(blanks) - first + 1));
-}
-
 // The part of a bad value that a message may show.
 std::string shown_value(const Option& option, const std::string& value)
 {
@@ -47,14 +40,6 @@ std::string shown_value(const Option& option, const std::string& value)
     return {};
 }
 
-bool is_plain_name(std::string_view name)
-{
-    constexpr std::size_t name_chars_max = 100;
-    return !name.empty() && name.size() <= name_chars_max &&
-           name.find_first_not_of("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-") ==
-               std::string_view::npos;
-}
-
 // One run of load_config().
 class Loader {
 public:
@@ -66,6 +51,7 @@ public:
         read_yaml_file();
         apply_options();
         report_missing();
+        apply_subscriptions();
         derive();
         check_combinations();
         return std::move(loaded_);
@@ -227,6 +213,32 @@ private:
         }
     }
 
+    void apply_subscriptions()
+    {
+        for (const auto& given : yaml_.subscriptions) {
+            const std::string where = given.origin + ": subscription " + in_quotes(given.name) + ": ";
+            if (!domain::valid_subscription_name(given.name) || given.name == domain::default_subscription) {
+                fault(where + "the name must be 1 to 100 of A-Z a-z 0-9 . _ -, and not \"default\"");
+                continue;
+            }
+            if (!given.settings.is_object()) {
+                fault(where + "must be a map of settings");
+                continue;
+            }
+            const auto& settings = given.settings.get_object();
+            const auto parsed = domain::parse_subscription(settings);
+            if (!parsed) {
+                for (const auto& field : parsed.error().fields)
+                    fault(where + field.field + " " + field.message);
+            }
+            const auto* sink = settings.if_contains("sink");
+            const auto* text = sink == nullptr ? nullptr : sink->if_string();
+            if (text == nullptr || !parse_sink({text->data(), text->size()}))
+                fault(where + "sink must be " + std::string(sink_kinds));
+            loaded_.config.outbox.subscriptions[given.name] = settings;
+        }
+    }
+
     void report_missing(const Option& option, const std::optional<Given>& empty)
     {
         const std::string aliases =
@@ -335,6 +347,14 @@ private:
         if (outbox.retry_max < outbox.retry_base) {
             fault("OUTBOX_RETRY_MAX_SECONDS: must not be below OUTBOX_RETRY_BASE_SECONDS");
         }
+        const auto is_kafka = [](const auto& named) {
+            const auto* url = named.second.if_contains("sink");
+            return url != nullptr && url->is_string() && url->get_string().starts_with("kafka:");
+        };
+        const bool kafka = outbox.sink.kind == SinkKind::kafka ||
+                           std::any_of(outbox.subscriptions.begin(), outbox.subscriptions.end(), is_kafka);
+        if (binary_ == Binary::worker && kafka && loaded_.config.kafka.bootstrap_servers.empty())
+            fault("KAFKA_BOOTSTRAP_SERVERS: is required for the sink kafka:");
         const auto& ingest = loaded_.config.ingest;
         if (ingest.queue_bytes_max < ingest.body_bytes_max) {
             fault("INGEST_QUEUE_BYTES_MAX: must not be below INGEST_BODY_BYTES_MAX");

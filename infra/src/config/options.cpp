@@ -317,7 +317,13 @@ std::vector<Option> outbox_options()
          .used_by = worker,
          .rule = integer(
              1, 10'000, [](Config & c) -> auto& { return c.outbox.in_flight_max; }),
-         .help = "Deliveries under way at one time."},
+         .help = "Deliveries under way at one time, for each subscription."},
+        {.name = "OUTBOX_ALLOWED_NETWORKS",
+         .yaml_path = "outbox.allowed_networks",
+         .default_note = "none",
+         .used_by = api | worker,
+         .rule = networks([](Config & c) -> auto& { return c.outbox.allowed_networks; }),
+         .help = "Private networks that sinks of subscriptions made over the API may be in."},
     };
 }
 

@@ -182,27 +182,53 @@ Rule positive_seconds(std::chrono::seconds& (*field)(Config&))
 
 Rule sink(SinkConfig& (*field)(Config&))
 {
-    const std::string allowed = "log:, null:, http://... or https://...";
+    const std::string allowed(sink_kinds);
     return {allowed,
             [=](Config& config, std::string_view value, std::string_view) -> std::string {
-                std::string url(value);
-                const std::string scheme = lower_case(value.substr(0, value.find(':')));
-                const bool has_scheme = value.find(':') != std::string_view::npos;
-                if (has_scheme && (scheme == "kafka" || scheme == "amqp" || scheme == "amqps")) {
-                    return "the sink " + scheme + ": is not built in this version; use " + allowed;
-                }
-                if (value == "log:") {
-                    field(config) = {SinkKind::log, url};
-                } else if (value == "null:") {
-                    field(config) = {SinkKind::null, url};
-                } else if (check_http_url(url).empty()) {
-                    field(config) = {SinkKind::http, url};
-                } else {
-                    return "must be " + allowed;
-                }
+                const std::string scheme = lower_case(value.substr(0, value.find(':') + 1));
+                if (scheme == "amqp:" || scheme == "amqps:")
+                    return "the sink " + scheme + " is not built in this version; use " + allowed;
+                auto parsed = parse_sink(value);
+                if (!parsed) return "must be " + allowed;
+                field(config) = *std::move(parsed);
                 return {};
             },
             Shown::url};
 }
 
+Rule networks(std::vector<domain::Network>& (*field)(Config&))
+{
+    const std::string allowed = "networks such as 10.0.0.0/8,fd00::/8";
+    return {allowed, [=](Config& config, std::string_view value, std::string_view) -> std::string {
+                std::vector<domain::Network> parsed;
+                while (!value.empty()) {
+                    const auto comma = value.find(',');
+                    const auto network = domain::parse_network(value.substr(0, comma));
+                    if (!network) return "must be " + allowed;
+                    parsed.push_back(*network);
+                    value.remove_prefix(comma == std::string_view::npos ? value.size() : comma + 1);
+                }
+                field(config) = std::move(parsed);
+                return {};
+            }};
+}
+
 }  // namespace infra::config
+
+namespace infra {
+
+std::optional<SinkConfig> parse_sink(std::string_view text)
+{
+    std::string url(text);
+    if (text == "log:") return SinkConfig{SinkKind::log, url};
+    if (text == "null:") return SinkConfig{SinkKind::null, url};
+    if (text.starts_with("kafka:")) {
+        std::string topic(text.substr(text.find(':') + 1));
+        if (!topic.empty() && !config::check_topic(topic).empty()) return std::nullopt;
+        return SinkConfig{SinkKind::kafka, url};
+    }
+    if (config::check_http_url(url).empty()) return SinkConfig{SinkKind::http, url};
+    return std::nullopt;
+}
+
+}  // namespace infra

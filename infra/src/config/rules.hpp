@@ -150,6 +150,7 @@ std::string check_any(std::string& text);
 
 Rule sink(SinkConfig& (*field)(Config&));
 Rule positive_seconds(std::chrono::seconds& (*field)(Config&));  // PERIOD_IN_SECONDS
+Rule networks(std::vector<domain::Network>& (*field)(Config&));
 
 // Stores of the consumer's maps; `key` is the topic, name or property.
 std::string store_kafka_topic(Config& config, std::string_view value, std::string_view key);

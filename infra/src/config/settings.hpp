@@ -1,5 +1,7 @@
 #pragma once
 
+#include <boost/json/value.hpp>
+
 #include <cstddef>
 #include <filesystem>
 #include <map>
@@ -40,8 +42,16 @@ struct YamlSetting {
     std::string origin;  // "polis.yaml:12"
 };
 
+// An entry of `subscriptions:`, which has a form of its own (domain/subscription.hpp).
+struct YamlSubscription {
+    std::string name;
+    boost::json::value settings;
+    std::string origin;
+};
+
 struct YamlFile {
     std::vector<YamlSetting> settings;
+    std::vector<YamlSubscription> subscriptions;
     std::vector<std::string> faults;  // unknown keys among them
 };
 
@@ -51,6 +61,11 @@ std::vector<std::string> split_path(std::string_view path);
 
 // The candidate that differs from `word` by a slip of the keyboard, or an empty string.
 std::string nearest(std::string_view word, const std::vector<std::string>& candidates);
+
+std::string trimmed(std::string_view text);
+
+// 1 to 100 of A-Z a-z 0-9 . _ -
+bool is_plain_name(std::string_view name);
 
 // Quoted, with control characters escaped and the length limited: safe on a terminal.
 std::string in_quotes(std::string_view text);

@@ -47,6 +47,22 @@ std::string nearest(std::string_view word, const std::vector<std::string>& candi
     return best;
 }
 
+std::string trimmed(std::string_view text)
+{
+    static constexpr std::string_view blanks = " \t\r\n";
+    const auto first = text.find_first_not_of(blanks);
+    if (first == std::string_view::npos) return {};
+    return std::string(text.substr(first, text.find_last_not_of(blanks) - first + 1));
+}
+
+bool is_plain_name(std::string_view name)
+{
+    constexpr std::size_t name_chars_max = 100;
+    return !name.empty() && name.size() <= name_chars_max &&
+           name.find_first_not_of("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-") ==
+               std::string_view::npos;
+}
+
 std::string in_quotes(std::string_view text)
 {
     std::string shown = "\"";

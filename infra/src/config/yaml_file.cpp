@@ -1,6 +1,7 @@
 #include "config/option.hpp"
 #include "config/settings.hpp"
 
+#include <boost/json.hpp>
 #include <fmt/format.h>
 #include <yaml-cpp/yaml.h>
 
@@ -55,6 +56,7 @@ std::vector<std::string> keys_below(const Path& group)
             keys.push_back(known[group.size()]);
         }
     }
+    if (group.empty()) keys.emplace_back("subscriptions");
     return keys;
 }
 
@@ -91,8 +93,48 @@ private:
         }
     }
 
+    void visit_subscriptions(const YAML::Node& map)
+    {
+        if (!map.IsMap()) return fault(map, "\"subscriptions\" must be a map from names to settings");
+        for (const auto& item : map) {
+            if (!item.first.IsScalar()) {
+                fault(item.first, "the name of a subscription must be plain text");
+                continue;
+            }
+            boost::json::value settings = json_of(item.second, 0);
+            file_.subscriptions.push_back({item.first.Scalar(), std::move(settings), place(item.first)});
+        }
+    }
+
+    static boost::json::value json_of(const YAML::Node& node, std::size_t depth)
+    {
+        constexpr std::size_t depth_max = 32;  // an alias may lead a node back to itself
+        if (depth > depth_max || !node.IsDefined() || node.IsNull()) return nullptr;
+        if (node.IsMap()) {
+            boost::json::object object;
+            for (const auto& item : node) object[item.first.Scalar()] = json_of(item.second, depth + 1);
+            return object;
+        }
+        if (node.IsSequence()) {
+            boost::json::array array;
+            for (const auto& item : node) array.push_back(json_of(item, depth + 1));
+            return array;
+        }
+        // "!" is the tag of a quoted scalar: text, whatever it looks like.
+        if (node.Tag() != "!") {
+            boost::system::error_code no_json;
+            auto value = boost::json::parse(node.Scalar(), no_json);
+            if (!no_json && (value.is_number() || value.is_bool() || value.is_null())) return value;
+        }
+        return boost::json::string(node.Scalar());
+    }
+
     void visit(const YAML::Node& key, const YAML::Node& value, const Path& path)
     {
+        if (path == Path{"subscriptions"}) {
+            if (!value.IsNull()) visit_subscriptions(value);
+            return;
+        }
         if (is_option(path)) {
             visit_option(value, path);
         } else if (is_group(path) && value.IsMap()) {

@@ -3,7 +3,9 @@
 #include "domain/ingest.hpp"
 #include "pg/binary.hpp"
 #include "pg/connection.hpp"
+#include "pg/outbox_sql.hpp"
 
+#include <boost/json.hpp>
 #include <boost/uuid/random_generator.hpp>
 #include <soci/postgresql/soci-postgresql.h>
 
@@ -15,85 +17,6 @@ namespace infra::pg {
 namespace {
 
 using Element = BinaryArray::Element;
-
-// $1 = this worker. Workers that were not seen for the length of a lease do not count.
-constexpr auto alive_sql =
-    "INSERT INTO outbox_workers (id, seen_at) VALUES ($1::uuid, now()) "
-    "ON CONFLICT (id) DO UPDATE SET seen_at = now()";
-constexpr auto share_sql =
-    "SELECT ceil((SELECT count(*) FROM lane_cursors WHERE subscription_id = $1::int2)::numeric / "
-    "greatest(1, (SELECT count(*) FROM outbox_workers WHERE seen_at > now() - interval '10 s')))::int, "
-    "(SELECT disabled FROM subscriptions WHERE id = $1::int2)";
-constexpr auto forget_sql = "DELETE FROM outbox_workers WHERE seen_at < now() - interval '1 min'";
-constexpr auto renew_sql =
-    "UPDATE lane_cursors SET lease_until = now() + interval '10 s' "
-    "WHERE subscription_id = $1::int2 AND owner = $2::uuid RETURNING lane";
-constexpr auto acquire_sql =
-    "UPDATE lane_cursors c SET owner = $2::uuid, epoch = c.epoch + 1, lease_until = now() + interval '10 s' "
-    "FROM (SELECT lane FROM lane_cursors WHERE subscription_id = $1::int2 AND lease_until < now() "
-    "AND owner IS DISTINCT FROM $2::uuid ORDER BY lane LIMIT $3::int8 FOR UPDATE SKIP LOCKED) free "
-    "WHERE c.subscription_id = $1::int2 AND c.lane = free.lane RETURNING c.lane, c.epoch, c.acked_seq";
-constexpr auto release_sql =
-    "UPDATE lane_cursors SET owner = NULL, lease_until = '-infinity' "
-    "WHERE subscription_id = $1::int2 AND owner = $2::uuid AND lane = ANY($3::int2[])";
-constexpr auto leave_sql =
-    "WITH gone AS (DELETE FROM outbox_workers WHERE id = $2::uuid) "
-    "UPDATE lane_cursors SET owner = NULL, lease_until = '-infinity' "
-    "WHERE subscription_id = $1::int2 AND owner = $2::uuid";
-constexpr auto shelf_sql =
-    "SELECT r.lane, r.seq, r.key_hash, r.attempts, (extract(epoch FROM r.next_at) * 1000000)::bigint, "
-    "coalesce(r.last_error, ''), r.delivered_at IS NULL FROM outbox_retries r "
-    "JOIN lane_cursors c USING (subscription_id, lane) WHERE r.subscription_id = $1::int2 AND r.lane = "
-    "ANY($2::int2[]) "
-    "AND (r.delivered_at IS NULL OR r.seq > c.acked_seq) UNION ALL "
-    "SELECT d.lane, d.seq, 0, 0, 0, '', false FROM dead_letters d JOIN lane_cursors c USING "
-    "(subscription_id, lane) "
-    "WHERE d.subscription_id = $1::int2 AND d.lane = ANY($2::int2[]) AND d.seq > c.acked_seq ORDER BY 1, 2";
-constexpr auto read_sql =
-    "SELECT o.lane, o.seq, o.key_hash, o.event_id, o.topic, o.payload "
-    "FROM unnest($1::int2[], $2::int8[], $3::int8[]) l(lane, after, rows_max) CROSS JOIN LATERAL "
-    "(SELECT * FROM outbox x WHERE x.lane = l.lane AND x.seq > l.after ORDER BY x.seq LIMIT l.rows_max) o";
-constexpr auto fetch_sql =
-    "SELECT o.lane, o.seq, o.key_hash, o.event_id, o.topic, o.payload FROM outbox o "
-    "WHERE o.lane = ANY($1::int2[]) AND o.seq = ANY($2::int8[]) ORDER BY o.seq";
-// The success path: one cursor and one line of progress a lane, whatever the number of messages.
-constexpr auto advance_sql =
-    "WITH moved AS (UPDATE lane_cursors c SET acked_seq = a.seq "
-    "FROM unnest($2::int2[], $3::int8[], $4::int8[]) a(lane, seq, epoch) "
-    "WHERE c.subscription_id = $1::int2 AND c.lane = a.lane AND c.epoch = a.epoch RETURNING c.lane, "
-    "c.acked_seq), "
-    "told AS (INSERT INTO lane_progress (subscription_id, lane, acked_seq) SELECT $1::int2, lane, acked_seq "
-    "FROM moved "
-    "ON CONFLICT DO NOTHING) SELECT lane FROM moved";
-constexpr auto settle_sql = R"(
-WITH moved AS (
-    UPDATE lane_cursors SET acked_seq = $3::int8
-    WHERE subscription_id = $1::int2 AND lane = $2::int2 AND epoch = $4::int8 RETURNING lane),
-told AS (
-    INSERT INTO lane_progress (subscription_id, lane, acked_seq) SELECT $1::int2, lane, $3::int8 FROM moved
-    ON CONFLICT DO NOTHING),
-shelved AS (
-    INSERT INTO outbox_retries (subscription_id, lane, seq, key_hash, attempts, next_at, last_error)
-    SELECT $1::int2, moved.lane, t.seq, t.key_hash, t.attempts, t.next_at, t.last_error
-    FROM moved, unnest($5::int8[], $6::int8[], $7::int8[], $8::timestamptz[], $9::text[])
-         t(seq, key_hash, attempts, next_at, last_error)
-    ON CONFLICT (subscription_id, lane, seq) DO UPDATE
-    SET attempts = EXCLUDED.attempts, next_at = EXCLUDED.next_at, last_error = EXCLUDED.last_error),
-delivered AS (
-    UPDATE outbox_retries r SET delivered_at = clock_timestamp() FROM moved
-    WHERE r.subscription_id = $1::int2 AND r.lane = moved.lane AND r.seq = ANY($10::int8[])),
-dead AS (
-    INSERT INTO dead_letters (subscription_id, lane, seq, key_hash, event_id, topic, payload, attempts, last_error)
-    SELECT $1::int2, o.lane, o.seq, o.key_hash, o.event_id, o.topic, o.payload, t.attempts, t.last_error
-    FROM moved JOIN outbox o ON o.lane = moved.lane
-    JOIN unnest($11::int8[], $12::int8[], $13::text[]) t(seq, attempts, last_error) ON o.seq = t.seq
-    ON CONFLICT DO NOTHING),
-off_shelf AS (
-    DELETE FROM outbox_retries r USING moved
-    WHERE r.subscription_id = $1::int2 AND r.lane = moved.lane AND r.seq = ANY($11::int8[])),
-gone AS (
-    UPDATE subscriptions SET disabled = true FROM moved WHERE id = $1::int2 AND $14::int8 = 1)
-SELECT lane FROM moved)";
 
 std::int64_t integer(const PGresult* result, int row, int column)
 {
@@ -115,12 +38,40 @@ private:
     std::string text_;
 };
 
+std::string_view reason_of(domain::Blame blame)
+{
+    switch (blame) {
+        case domain::Blame::destination:
+            return "destination";
+        case domain::Blame::poison:
+            return "poison";
+        case domain::Blame::ours:
+            return "ours";
+        case domain::Blame::parked:
+            return "parked";
+    }
+    return "";
+}
+
+// The new part of a row's history: one try, or none.
+std::string history_of(const domain::ShelfEntry& entry)
+{
+    boost::json::array tries;
+    if (entry.tried) {
+        boost::json::object one{{"at", domain::format_time(entry.tried->at)}, {"error", entry.tried->error}};
+        if (entry.tried->status != 0) one["status"] = entry.tried->status;
+        if (!entry.tried->excerpt.empty()) one["excerpt"] = entry.tried->excerpt;
+        tries.push_back(std::move(one));
+    }
+    return boost::json::serialize(tries);
+}
+
 class PgOutboxStore final : public app::OutboxStore {
 public:
-    PgOutboxStore(std::string url, std::string subscription, LaneShare share)
+    PgOutboxStore(std::string url, std::int16_t subscription, LaneShare share)
         : url_(std::move(url)),
-          name_(std::move(subscription)),
           share_(share),
+          id_(std::int64_t{subscription}),
           self_(domain::to_string(boost::uuids::random_generator()()))
     {
         connect_now();
@@ -167,12 +118,31 @@ public:
                                              const std::vector<std::int64_t>& seqs) override
     {
         return reconnecting([&] {
-            BinaryArray lanes(Element::int2), numbers(Element::int8);
-            lanes.add(lane);
+            BinaryArray numbers(Element::int8);
             for (const auto seq : seqs) numbers.add(seq);
-            const Param params[] = {lanes.param(), numbers.param()};
+            const Text number(std::int64_t{lane});
+            const Param params[] = {number.param(), numbers.param(), id_.param()};
             pipeline_->send("fetch", params);
             return messages(pipeline_->sync().front().get());
+        });
+    }
+
+    std::vector<app::ShelfRequest> requests(const std::vector<std::int16_t>& lanes,
+                                            std::int64_t rows_max) override
+    {
+        return reconnecting([&] {
+            BinaryArray numbers(Element::int2);
+            for (const auto lane : lanes) numbers.add(lane);
+            const Text limit(rows_max);
+            const Param params[] = {id_.param(), self_.param(), numbers.param(), limit.param()};
+            pipeline_->send("requests", params);
+            const auto results = pipeline_->sync();
+            const auto* result = results.front().get();
+            std::vector<app::ShelfRequest> asked;
+            asked.reserve(static_cast<std::size_t>(PQntuples(result)));
+            for (int row = 0; row < PQntuples(result); ++row)
+                asked.push_back({lane_at(result, row), shelf_entry(result, row)});
+            return asked;
         });
     }
 
@@ -185,16 +155,6 @@ private:
     void connect_now()
     {
         session_ = connect(url_, {"polis-outbox-worker"});
-        soci::indicator found = soci::i_null;
-        int id = 0;
-        try {
-            *session_ << "SELECT id::int FROM subscriptions WHERE name = :name", soci::use(name_),
-                soci::into(id, found);
-        } catch (const soci::soci_error& error) {
-            rethrow_as_sql_error(error);
-        }
-        if (!session_->got_data()) throw std::runtime_error("there is no subscription " + name_);
-        id_ = Text(std::int64_t{id});
         pipeline_.emplace(native(*session_));
         pipeline_->prepare("alive", alive_sql);
         pipeline_->prepare("share", share_sql);
@@ -206,6 +166,7 @@ private:
         pipeline_->prepare("shelf", shelf_sql);
         pipeline_->prepare("read", read_sql);
         pipeline_->prepare("fetch", fetch_sql);
+        pipeline_->prepare("requests", requests_sql);
         pipeline_->prepare("advance", advance_sql);
         pipeline_->prepare("settle", settle_sql);
         pipeline_->sync();
@@ -227,7 +188,7 @@ private:
 
     app::LaneLease renew_leases()
     {
-        const Param self[] = {self_.param()};
+        const Param self[] = {self_.param(), id_.param()};
         const Param id[] = {id_.param()};
         const Param both[] = {id_.param(), self_.param()};
         pipeline_->send("alive", self);
@@ -283,10 +244,17 @@ private:
             lane->finished.insert(seq);
             return;
         }
-        lane->shelf.push_back({seq, integer(result, row, 2),
-                               static_cast<std::uint32_t>(integer(result, row, 3)),
-                               domain::TimePoint{std::chrono::microseconds{integer(result, row, 4)}},
-                               PQgetvalue(result, row, 5)});
+        lane->shelf.push_back(shelf_entry(result, row));
+    }
+
+    static domain::ShelfEntry shelf_entry(const PGresult* result, int row)
+    {
+        return {.seq = integer(result, row, 1),
+                .key_hash = integer(result, row, 2),
+                .attempts = static_cast<std::uint32_t>(integer(result, row, 3)),
+                .next_at = domain::TimePoint{std::chrono::microseconds{integer(result, row, 4)}},
+                .last_error = PQgetvalue(result, row, 5),
+                .parked = *PQgetvalue(result, row, 7) == 't'};
     }
 
     static std::vector<domain::OutboxMessage> messages(const PGresult* result)
@@ -340,33 +308,37 @@ private:
             next_at(Element::timestamptz);
         BinaryArray error(Element::text), delivered(Element::int8);
         BinaryArray dead(Element::int8), dead_attempts(Element::int8), dead_error(Element::text);
+        BinaryArray tried(Element::text), dead_reason(Element::text), dead_tried(Element::text);
         for (const auto& row : s.shelved) {
             seq.add(row.seq);
             key_hash.add(row.key_hash);
             attempts.add(static_cast<std::int64_t>(row.attempts));
             next_at.add_time(row.next_at);
             row.last_error.empty() ? error.add_null() : error.add_text(row.last_error);
+            tried.add_text(history_of(row));
         }
         for (const auto number : s.delivered) delivered.add(number);
         for (const auto& row : s.dead) {
             dead.add(row.seq);
             dead_attempts.add(static_cast<std::int64_t>(row.attempts));
             dead_error.add_text(row.last_error);
+            dead_reason.add_text(std::string(reason_of(row.blame)));
+            dead_tried.add_text(history_of(row));
         }
         const Text lane(std::int64_t{entry.lane}), acked(s.acked_seq), epoch(entry.epoch);
         const Text gone(std::int64_t{s.destination_gone ? 1 : 0});
         const Param params[] = {
-            id_.param(),      lane.param(),          acked.param(),      epoch.param(), seq.param(),
-            key_hash.param(), attempts.param(),      next_at.param(),    error.param(), delivered.param(),
-            dead.param(),     dead_attempts.param(), dead_error.param(), gone.param()};
+            id_.param(),         lane.param(),          acked.param(),      epoch.param(), seq.param(),
+            key_hash.param(),    attempts.param(),      next_at.param(),    error.param(), delivered.param(),
+            dead.param(),        dead_attempts.param(), dead_error.param(), gone.param(),  tried.param(),
+            dead_reason.param(), dead_tried.param()};
         pipeline_->send("settle", params);
     }
 
     const std::string url_;
-    const std::string name_;
     const LaneShare share_;
+    const Text id_;    // of the subscription
     const Text self_;  // this incarnation: a restarted worker is another owner
-    Text id_{std::string()};
     std::unique_ptr<soci::session> session_;
     std::optional<Pipeline> pipeline_;
 };
@@ -374,7 +346,7 @@ private:
 }  // namespace
 
 std::unique_ptr<app::OutboxStore> make_outbox_store(const std::string& database_url,
-                                                    const std::string& subscription, LaneShare share)
+                                                    std::int16_t subscription, LaneShare share)
 {
     return std::make_unique<PgOutboxStore>(database_url, subscription, share);
 }

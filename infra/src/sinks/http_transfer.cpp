@@ -2,6 +2,8 @@
 
 #include "domain/http_outcome.hpp"
 #include "domain/ids.hpp"
+#include "net/addresses.hpp"
+#include "sinks/signature.hpp"
 
 #include <algorithm>
 #include <chrono>
@@ -10,6 +12,7 @@
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <sys/socket.h>
 #include <utility>
 
 namespace infra::sinks {
@@ -17,6 +20,9 @@ namespace {
 
 // Answers are read only to keep the connection usable; who answers more loses it.
 constexpr std::size_t answer_bytes_max = std::size_t{4} * 1024;
+
+// Kept of the answer to a delivery that failed, for operators.
+constexpr std::size_t excerpt_bytes_max = 256;
 
 constexpr std::chrono::milliseconds connect_timeout_max{5'000};
 
@@ -61,13 +67,21 @@ std::string header_value(std::string_view text)
     return out;
 }
 
+// Answers are foreign text: only what is safe in a log, a page and the database is kept.
+std::string printable(std::string text)
+{
+    std::replace_if(
+        text.begin(), text.end(), [](char c) { return c < 0x20 || c > 0x7E; }, '?');
+    return text;
+}
+
 std::string unix_seconds_now()
 {
     const auto now = std::chrono::system_clock::now().time_since_epoch();
     return std::to_string(std::chrono::duration_cast<std::chrono::seconds>(now).count());
 }
 
-Headers headers_of(const domain::OutboxMessage& message, const std::string& subscription)
+Headers headers_of(const domain::OutboxMessage& message, const HttpSinkOptions& options)
 {
     const std::string id = domain::to_string(message.event_id);
     Headers headers;
@@ -78,15 +92,22 @@ Headers headers_of(const domain::OutboxMessage& message, const std::string& subs
     append(headers, "ce-type", header_value(message.topic));
     append(headers, "ce-source", "/polis/events/" + domain::to_string(domain::family_base(message.event_id)));
     append(headers, "ce-time", domain::format_time(domain::id_time(message.event_id)));
-    if (!subscription.empty()) append(headers, "ce-subscription", header_value(subscription));
-    append(headers, "webhook-id", "msg_" + id);
-    append(headers, "webhook-timestamp", unix_seconds_now());
+    if (!options.subscription.empty()) append(headers, "ce-subscription", header_value(options.subscription));
+    const std::string webhook_id = "msg_" + id;
+    const std::string timestamp = unix_seconds_now();
+    append(headers, "webhook-id", webhook_id);
+    append(headers, "webhook-timestamp", timestamp);
+    if (!options.secrets.empty())
+        append(headers, "webhook-signature",
+               webhook_signature(options.secrets, webhook_id, timestamp, message.payload));
+    for (const auto& [name, value] : options.headers) append(headers, name, value);
     return headers;
 }
 
 }  // namespace
 
-HttpTransfer::HttpTransfer(const HttpSinkOptions& options) : easy_(curl_easy_init())
+HttpTransfer::HttpTransfer(const HttpSinkOptions& options)
+    : easy_(curl_easy_init()), guard_(options.guard ? &*options.guard : nullptr)
 {
     if (!easy_) throw std::bad_alloc();
     set_policy();
@@ -98,8 +119,11 @@ HttpTransfer::HttpTransfer(const HttpSinkOptions& options) : easy_(curl_easy_ini
     set(easy, CURLOPT_POST, 1L);
     set(easy, CURLOPT_USERAGENT, "polis");
     set(easy, CURLOPT_PRIVATE, static_cast<void*>(this));
-    set(easy, CURLOPT_WRITEFUNCTION, &HttpTransfer::discard_body);
+    set(easy, CURLOPT_WRITEFUNCTION, &HttpTransfer::read_body);
     set(easy, CURLOPT_WRITEDATA, static_cast<void*>(this));
+    if (guard_ == nullptr) return;
+    set(easy, CURLOPT_OPENSOCKETFUNCTION, &HttpTransfer::open_socket);
+    set(easy, CURLOPT_OPENSOCKETDATA, static_cast<void*>(this));
 }
 
 void HttpTransfer::set_policy()
@@ -128,7 +152,9 @@ void HttpTransfer::prepare(Job job, const HttpSinkOptions& options)
 {
     job_ = std::move(job);
     body_bytes_ = 0;
-    Headers headers = headers_of(job_.message, options.subscription);
+    excerpt_.clear();
+    refused_ = false;
+    Headers headers = headers_of(job_.message, options);
     set(easy(), CURLOPT_HTTPHEADER, headers.get());
     headers_ = std::move(headers);  // only now: libcurl held the old list until here
     set(easy(), CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(job_.message.payload.size()));
@@ -137,8 +163,10 @@ void HttpTransfer::prepare(Job job, const HttpSinkOptions& options)
 
 domain::DeliveryOutcome HttpTransfer::outcome(CURLcode code) const
 {
-    // discard_body() ended the transfer: the status had arrived by then.
+    // read_body() ended the transfer: the status had arrived by then.
     const bool answered = code == CURLE_OK || (code == CURLE_WRITE_ERROR && body_bytes_ > answer_bytes_max);
+    if (!answered && refused_)
+        return {.verdict = domain::Verdict::retry, .error = "the destination's address is not allowed"};
     if (!answered) return {.verdict = domain::Verdict::retry, .error = curl_easy_strerror(code)};
     long status = 0;
     curl_off_t wait = 0;  // 0 = not asked for; a date is converted, one in the past is negative
@@ -146,7 +174,9 @@ domain::DeliveryOutcome HttpTransfer::outcome(CURLcode code) const
     curl_easy_getinfo(easy(), CURLINFO_RETRY_AFTER, &wait);
     std::optional<std::chrono::seconds> retry_after;
     if (wait > 0) retry_after = std::chrono::seconds{wait};
-    return domain::classify_http_status(static_cast<unsigned>(status), retry_after);
+    auto outcome = domain::classify_http_status(static_cast<unsigned>(status), retry_after);
+    if (outcome.verdict != domain::Verdict::delivered) outcome.excerpt = printable(excerpt_);
+    return outcome;
 }
 
 app::MessageSink::Done HttpTransfer::release()
@@ -156,11 +186,26 @@ app::MessageSink::Done HttpTransfer::release()
     return done;
 }
 
-std::size_t HttpTransfer::discard_body(char* /*data*/, std::size_t size, std::size_t count, void* self)
+std::size_t HttpTransfer::read_body(char* data, std::size_t size, std::size_t count, void* self)
 {
-    std::size_t& read = static_cast<HttpTransfer*>(self)->body_bytes_;
-    read += size * count;
-    return read <= answer_bytes_max ? size * count : 0;
+    auto& transfer = *static_cast<HttpTransfer*>(self);
+    const std::size_t bytes = size * count;
+    if (transfer.excerpt_.size() < excerpt_bytes_max)
+        transfer.excerpt_.append(data, std::min(bytes, excerpt_bytes_max - transfer.excerpt_.size()));
+    transfer.body_bytes_ += bytes;
+    return transfer.body_bytes_ <= answer_bytes_max ? bytes : 0;
+}
+
+// The address that is checked is the one that is connected to: no second look-up lies in between.
+curl_socket_t HttpTransfer::open_socket(void* self, curlsocktype /*purpose*/, curl_sockaddr* address)
+{
+    auto& transfer = *static_cast<HttpTransfer*>(self);
+    const auto ip = net::ip_of(address->addr);
+    if (!ip || !transfer.guard_->permits(*ip)) {
+        transfer.refused_ = true;
+        return CURL_SOCKET_BAD;
+    }
+    return ::socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
 }
 
 }  // namespace infra::sinks

@@ -41,13 +41,17 @@ public:
     app::MessageSink::Done release();
 
 private:
-    static std::size_t discard_body(char* data, std::size_t size, std::size_t count, void* self);
+    static std::size_t read_body(char* data, std::size_t size, std::size_t count, void* self);
+    static curl_socket_t open_socket(void* self, curlsocktype purpose, curl_sockaddr* address);
     void set_policy();
 
     std::unique_ptr<CURL, EasyDelete> easy_;
     std::unique_ptr<curl_slist, SlistDelete> headers_;
     Job job_;
     std::size_t body_bytes_ = 0;
+    std::string excerpt_;  // the start of the answer
+    const domain::AddressPolicy* guard_;
+    bool refused_ = false;  // the guard said no to an address
 };
 
 }  // namespace infra::sinks

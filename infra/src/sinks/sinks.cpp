@@ -2,6 +2,7 @@
 
 #include "domain/ids.hpp"
 #include "infra/sinks/http_sink.hpp"
+#include "infra/sinks/kafka_sink.hpp"
 
 #include <boost/json/serialize.hpp>
 #include <boost/json/string_view.hpp>
@@ -51,19 +52,43 @@ void LogSink::send(const domain::OutboxMessage& message, Done done)
     done(std::move(outcome));
 }
 
-std::unique_ptr<app::MessageSink> make_sink(const OutboxConfig& config)
+std::unique_ptr<app::MessageSink> make_sink(const OutboxConfig& outbox, const KafkaConfig& kafka)
 {
-    switch (config.sink.kind) {
+    domain::SubscriptionSettings settings;
+    settings.sink = outbox.sink.url;
+    return make_sink(outbox, kafka, {}, settings, true);
+}
+
+std::unique_ptr<app::MessageSink> make_sink(const OutboxConfig& outbox, const KafkaConfig& kafka,
+                                            const std::string& subscription,
+                                            const domain::SubscriptionSettings& settings, bool trusted)
+{
+    const auto sink = parse_sink(settings.sink);
+    if (!sink) throw std::invalid_argument("the sink is of no known kind");
+    switch (sink->kind) {
         case SinkKind::log:
             return std::make_unique<LogSink>();
         case SinkKind::null:
             return std::make_unique<NullSink>();
-        case SinkKind::http:
-            return std::make_unique<HttpSink>(HttpSinkOptions{
-                .url = config.sink.url,
-                .timeout = config.send_timeout,
-                .in_flight_max = config.in_flight_max,
-            });
+        case SinkKind::http: {
+            HttpSinkOptions options;
+            options.url = sink->url;
+            options.timeout = settings.timeout.value_or(outbox.send_timeout);
+            options.in_flight_max = settings.in_flight_max.value_or(outbox.in_flight_max);
+            options.subscription = subscription;
+            options.headers = settings.headers;
+            options.secrets = settings.secrets;
+            if (!trusted) options.guard.emplace(outbox.allowed_networks);
+            return std::make_unique<HttpSink>(std::move(options));
+        }
+        case SinkKind::kafka:
+            if (kafka.bootstrap_servers.empty())
+                throw std::invalid_argument("KAFKA_BOOTSTRAP_SERVERS is not set for this worker");
+            return std::make_unique<KafkaSink>(
+                KafkaSinkOptions{.bootstrap_servers = kafka.bootstrap_servers,
+                                 .topic = sink->url.substr(sink->url.find(':') + 1),
+                                 .timeout = settings.timeout.value_or(outbox.send_timeout),
+                                 .subscription = subscription});
     }
     throw std::logic_error("an unknown kind of sink");
 }

@@ -17,9 +17,12 @@ using Lanes = std::vector<std::int16_t>;
 using Seqs = std::vector<std::int64_t>;
 using StorePtr = std::unique_ptr<app::OutboxStore>;
 
-inline StorePtr open_store(const Database& database, infra::pg::LaneShare share = infra::pg::LaneShare::fair)
+inline StorePtr open_store(const Database& database, infra::pg::LaneShare share = infra::pg::LaneShare::fair,
+                           const std::string& name = "default")
 {
-    return infra::pg::make_outbox_store(database.url(), "default", share);
+    auto session = database.session();
+    const auto id = session.number("SELECT id FROM subscriptions WHERE name = '" + name + "'");
+    return infra::pg::make_outbox_store(database.url(), static_cast<std::int16_t>(id), share);
 }
 
 // One message; returns its number.

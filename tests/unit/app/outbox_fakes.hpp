@@ -86,6 +86,11 @@ public:
         return attempts_charged_;
     }
 
+    std::vector<app::ShelfRequest> requests(const std::vector<std::int16_t>&, std::int64_t) override
+    {
+        return {};
+    }
+
     app::LaneLease renew() override
     {
         before_call("renew");

@@ -228,12 +228,19 @@ TEST_SUITE("infra/config")
     TEST_CASE("sinks of other versions are known by name")
     {
         const Workspace space;
-        for (const char* const url : {"kafka:", "kafka:topic", "amqp://u:geheim@h", "AMQPS://h"}) {
+        for (const char* const url : {"amqp://u:geheim@h", "AMQPS://h"}) {
             const auto loaded = space.load_complete(Binary::worker, {{"OUTBOX_SINK", url}});
             REQUIRE(loaded.faults.size() == 1);
             CHECK(contains(loaded.faults[0], "not built in this version"));
             CHECK_FALSE(contains(loaded.faults[0], "geheim"));
         }
+        CHECK(space.load_complete(Binary::worker, {{"OUTBOX_SINK", "kafka:"}}).faults ==
+              std::vector<std::string>{"KAFKA_BOOTSTRAP_SERVERS: is required for the sink kafka:"});
+        CHECK(space.load_complete(Binary::worker, {{"OUTBOX_SINK", "kafka:a b"}}).faults.size() == 1);
+        const auto kafka = space.load_complete(
+            Binary::worker, {{"OUTBOX_SINK", "kafka:city"}, {"KAFKA_BOOTSTRAP_SERVERS", "k:9092"}});
+        CHECK(kafka.faults.empty());
+        CHECK(kafka.config.outbox.sink.kind == infra::SinkKind::kafka);
         const auto http = space.load_complete(Binary::worker, {{"OUTBOX_SINK", "https://hook/x"}});
         CHECK(http.config.outbox.sink.kind == infra::SinkKind::http);
         CHECK(http.config.outbox.sink.url == "https://hook/x");

@@ -30,6 +30,12 @@ struct LaneRead {
     std::int64_t rows_max;
 };
 
+// What an operator asked for: an entry to be replayed, or to be parked.
+struct ShelfRequest {
+    std::int16_t lane;
+    domain::ShelfEntry entry;
+};
+
 struct LaneSettlement {
     std::int16_t lane;
     std::int64_t epoch;
@@ -50,6 +56,9 @@ public:
     virtual std::vector<domain::OutboxMessage> read(const std::vector<LaneRead>& lanes) = 0;
     virtual std::vector<domain::OutboxMessage> fetch(std::int16_t lane,
                                                      const std::vector<std::int64_t>& seqs) = 0;
+    // What operators asked for in these lanes since the last call, in order, at most `rows_max`.
+    virtual std::vector<ShelfRequest> requests(const std::vector<std::int16_t>& lanes,
+                                               std::int64_t rows_max) = 0;
     // Returns the lanes whose lease was lost: nothing of them was written.
     virtual std::vector<std::int16_t> settle(const std::vector<LaneSettlement>& settlements) = 0;
 };

@@ -1,9 +1,12 @@
 #pragma once
 
+#include "domain/address_policy.hpp"
 #include "domain/propagation/payload_template.hpp"
 #include "domain/propagation/send_policy.hpp"
 #include "domain/propagation/tick_schedule.hpp"
 #include "infra/log/level.hpp"
+
+#include <boost/json/object.hpp>
 
 #include <chrono>
 #include <cstddef>
@@ -13,6 +16,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace infra {
 
@@ -45,15 +49,25 @@ struct AdminConfig {
     bool disabled = false;
 };
 
-enum class SinkKind { log, null, http };
+enum class SinkKind { log, null, http, kafka };
 
 struct SinkConfig {
     SinkKind kind = SinkKind::log;
-    std::string url;  // as configured: "log:", "null:" or an http(s) URL
+    std::string url;  // as configured: "log:", "null:", "kafka:", "kafka:TOPIC" or an http(s) URL
 };
+
+constexpr std::string_view sink_kinds = "log:, null:, kafka:, kafka:TOPIC, http://... or https://...";
+
+// Nothing when it is no sink.
+std::optional<SinkConfig> parse_sink(std::string_view text);
+
+// `subscriptions:` of the YAML file: name -> settings, as domain::parse_subscription reads them.
+using ConfiguredSubscriptions = std::map<std::string, boost::json::object>;
 
 struct OutboxConfig {
     SinkConfig sink;
+    std::vector<domain::Network> allowed_networks;  // private ones that sinks named over the API may be in
+    ConfiguredSubscriptions subscriptions;
     Milliseconds poll_interval{};
     std::size_t batch_rows_max = 0;
     std::uint32_t attempts_max = 0;

@@ -13,9 +13,8 @@ enum class LaneShare {
     everything,  // every lane that is free, for a worker that drains and leaves
 };
 
-// Throws std::runtime_error when there is no subscription of that name.
 std::unique_ptr<app::OutboxStore> make_outbox_store(const std::string& database_url,
-                                                    const std::string& subscription, LaneShare share);
+                                                    std::int16_t subscription, LaneShare share);
 
 // Calls `wake` for every notification of the writer, on a thread and connection of its own. Only a hint:
 // polling finds everything.

@@ -1,11 +1,15 @@
 #pragma once
 
 #include "app/ports/message_sink.hpp"
+#include "domain/address_policy.hpp"
 
 #include <chrono>
 #include <cstddef>
 #include <memory>
+#include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 namespace infra {
 
@@ -14,6 +18,9 @@ struct HttpSinkOptions {
     std::chrono::milliseconds timeout{};  // of one attempt, from look-up to the last byte of the answer
     std::size_t in_flight_max = 0;        // requests, and so connections
     std::string subscription = {};        // sent as `ce-subscription` when not empty
+    std::vector<std::pair<std::string, std::string>> headers = {};
+    std::vector<std::string> secrets = {};  // keys of Standard Webhooks: every message is signed with each
+    std::optional<domain::AddressPolicy> guard = {};  // asked before every connection
 };
 
 // POSTs each message to one URL as a CloudEvent in binary mode. All transfers run on one thread of the sink,

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "app/ports/message_sink.hpp"
+#include "domain/subscription.hpp"
 #include "infra/config/config.hpp"
 
 #include <memory>
@@ -28,6 +29,11 @@ private:
 };
 
 // The sink of the `default` subscription.
-std::unique_ptr<app::MessageSink> make_sink(const OutboxConfig& config);
+std::unique_ptr<app::MessageSink> make_sink(const OutboxConfig& outbox, const KafkaConfig& kafka = {});
+
+// The sink of another one. What was made over the API reaches public addresses and allowed networks only.
+std::unique_ptr<app::MessageSink> make_sink(const OutboxConfig& outbox, const KafkaConfig& kafka,
+                                            const std::string& subscription,
+                                            const domain::SubscriptionSettings& settings, bool trusted);
 
 }  // namespace infra
