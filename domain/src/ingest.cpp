@@ -53,7 +53,8 @@ private:
                                    event.validation_errors);
         if (!answer.suppressed.empty()) plan_.events[base_row].suppressed = std::move(suppressed);
         if (!event.request_key.empty()) {
-            plan_.request_keys.push_back({event.request_digest, base});
+            plan_.request_keys.push_back(
+                {event.request_digest, base, known_.orphans.contains(event.request_digest)});
             known_.requests.emplace(event.request_digest, answer);
         }
         plan_.answers.push_back(std::move(answer));
@@ -68,7 +69,7 @@ private:
                 if (ids_.now() - id_time(at->second) < derived.dedupe_window) return at->second;
                 at->second = id;
             }
-            plan_.derived_keys.push_back({derived.digest, id});
+            plan_.derived_keys.push_back({derived.digest, id, !first});
         }
         const auto hash = ordering_hash(derived.key);
         plan_.events.push_back(

@@ -60,26 +60,24 @@ const OutboxMessage* Lane::take()
 std::vector<std::int64_t> Lane::take_due(TimePoint now, std::size_t rows_max)
 {
     std::vector<std::int64_t> due;
-    for (auto& [hash, key] : keys_) {
+    for (const auto& [seq, entry] : shelf_) {
         if (due.size() >= rows_max) break;
-        if (key.busy || key.shelved.empty()) continue;
-        const auto head = key.shelved.front();
-        if (shelf_.at(head).next_at > now) continue;
+        auto& key = keys_.at(entry.key_hash);
+        if (key.busy || key.shelved.front() != seq || entry.next_at > now) continue;
         key.busy = true;
-        in_flight_.insert(head);
-        due.push_back(head);
+        in_flight_.insert(seq);
+        due.push_back(seq);
     }
-    std::sort(due.begin(), due.end());
     return due;
 }
 
 std::optional<TimePoint> Lane::next_due() const
 {
     std::optional<TimePoint> earliest;
-    for (const auto& [hash, key] : keys_) {
-        if (key.busy || key.shelved.empty()) continue;
-        const auto at = shelf_.at(key.shelved.front()).next_at;
-        if (!earliest || at < *earliest) earliest = at;
+    for (const auto& [seq, entry] : shelf_) {
+        const auto& key = keys_.at(entry.key_hash);
+        if (key.busy || key.shelved.front() != seq) continue;
+        if (!earliest || entry.next_at < *earliest) earliest = entry.next_at;
     }
     return earliest;
 }

@@ -12,6 +12,7 @@ usage: deps.sh [--check] [GROUP ...]        (default: build run test)
   lint       clang-format, clang-tidy, shellcheck
   coverage   gcovr
   brokers    kcat, Java and Maven (for Kafka's own server), RabbitMQ: for tests against real brokers
+  bench      what the benchmark compares with: wrk, Python's venv, Node.js and npm
   image      buildah, debootstrap: the container image without a Docker engine
 
   --check    install nothing; exit 1 and name what is missing
@@ -39,6 +40,7 @@ needs_of() {
         lint) echo "clang-format-14|clang-format" "clang-tidy-14|clang-tidy" shellcheck python3 ;;
         coverage) echo gcovr ;;
         brokers) echo kcat JAVA maven rabbitmq-server ;;
+        bench) echo wrk python3-venv NPM ;;
         image) echo buildah debootstrap ;;
         *) return 1 ;;
     esac

@@ -12,6 +12,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 // What happens to events between the pure preparation of a request and the transaction that stores them.
@@ -69,6 +70,7 @@ using UuidHash = boost::hash<Uuid>;
 // What the key tables hold about the keys of a batch.
 struct KnownKeys {
     std::unordered_map<Uuid, IngestAnswer, UuidHash> requests;  // by request digest
+    std::unordered_set<Uuid, UuidHash> orphans;        // request digests whose event is no longer kept
     std::unordered_map<Uuid, Uuid, UuidHash> derived;  // by derived digest: the newest event of that key
 };
 
@@ -101,6 +103,7 @@ struct EventRow {
 struct KeyRow {
     Uuid digest;
     Uuid event_id;
+    bool takes_over = false;  // the table has this digest already: its row is changed
 };
 
 struct OutboxRow {

@@ -15,17 +15,16 @@ constexpr auto fence_sql = "SELECT outbox_fence()";
 constexpr auto newest_event_sql = "SELECT id FROM events ORDER BY id DESC LIMIT 1";
 constexpr auto request_keys_sql =
     "SELECT k.digest, k.event_id, e.derived_count, e.suppressed, e.validation_errors "
-    "FROM request_keys k JOIN events e ON e.id = k.event_id WHERE k.digest = ANY($1::uuid[])";
+    "FROM request_keys k LEFT JOIN events e ON e.id = k.event_id WHERE k.digest = ANY($1::uuid[])";
 constexpr auto derived_keys_sql = "SELECT digest, event_id FROM derived_keys WHERE digest = ANY($1::uuid[])";
 
-// A key may still be there although its event's partition is gone; then the new event takes it over.
+// Under the fence it is known which keys are new, so there is no ON CONFLICT: that would search the index
+// twice and write a third record for every row.
 constexpr auto insert_sql = R"(
 WITH request AS (
-    INSERT INTO request_keys (digest, event_id) SELECT * FROM unnest($1::uuid[], $2::uuid[])
-    ON CONFLICT (digest) DO UPDATE SET event_id = EXCLUDED.event_id),
+    INSERT INTO request_keys (digest, event_id) SELECT * FROM unnest($1::uuid[], $2::uuid[])),
 derived AS (
-    INSERT INTO derived_keys (digest, event_id) SELECT * FROM unnest($3::uuid[], $4::uuid[])
-    ON CONFLICT (digest) DO UPDATE SET event_id = EXCLUDED.event_id),
+    INSERT INTO derived_keys (digest, event_id) SELECT * FROM unnest($3::uuid[], $4::uuid[])),
 event AS (
     INSERT INTO events (id, occurred_at, derived_count, service, payload, patch, deduplication_key, validation_errors, suppressed)
     SELECT id, occurred_at, derived_count, service, payload, patch, key, errors, suppressed::uuid[]
@@ -47,6 +46,14 @@ INSERT INTO quarantine (id, service, body, errors, reason, detail, consumer_grou
 SELECT id, service, body, errors, reason, detail, $1, topic, partition, message_offset, key, headers
 FROM unnest($2::uuid[], $3::text[], $4::bytea[], $5::jsonb[], $6::text[], $7::text[], $8::text[], $9::int8[], $10::int8[], $11::bytea[], $12::jsonb[])
      t(id, service, body, errors, reason, detail, topic, partition, message_offset, key, headers))";
+
+// A newer derived event takes its key over; so does a request's event when the first one's partition is gone.
+constexpr auto take_over_request_sql =
+    "UPDATE request_keys k SET event_id = n.event_id FROM unnest($1::uuid[], $2::uuid[]) n(digest, event_id) "
+    "WHERE k.digest = n.digest";
+constexpr auto take_over_derived_sql =
+    "UPDATE derived_keys k SET event_id = n.event_id FROM unnest($1::uuid[], $2::uuid[]) n(digest, event_id) "
+    "WHERE k.digest = n.digest";
 
 std::uint64_t random_bits()
 {
@@ -72,6 +79,22 @@ std::string text_field(const PGresult* result, int row, int column)
 {
     return PQgetisnull(result, row, column) != 0 ? std::string() : PQgetvalue(result, row, column);
 }
+
+// Rows of a table of keys: what is new and what takes a key over.
+struct KeyArrays {
+    explicit KeyArrays(const std::vector<domain::KeyRow>& rows)
+    {
+        for (const auto& row : rows) {
+            (row.takes_over ? taken_digest : new_digest).add(row.digest);
+            (row.takes_over ? taken_event : new_event).add(row.event_id);
+            any_taken = any_taken || row.takes_over;
+        }
+    }
+
+    BinaryArray new_digest{BinaryArray::Element::uuid}, new_event{BinaryArray::Element::uuid};
+    BinaryArray taken_digest{BinaryArray::Element::uuid}, taken_event{BinaryArray::Element::uuid};
+    bool any_taken = false;
+};
 
 Param uuid_keys(BinaryArray& array, std::span<const domain::PreparedEvent* const> batch, bool derived)
 {
@@ -127,6 +150,8 @@ IngestTransaction::IngestTransaction(const std::string& database_url)
     pipeline_->prepare("insert", insert_sql);
     pipeline_->prepare("steps", steps_sql);
     pipeline_->prepare("quarantine", quarantine_sql);
+    pipeline_->prepare("take_over_request", take_over_request_sql);
+    pipeline_->prepare("take_over_derived", take_over_derived_sql);
     pipeline_->prepare("notify", "SELECT pg_notify('polis_outbox', '')");
     pipeline_->prepare("partitions", "SELECT ensure_event_partitions(3), ensure_outbox_partitions()");
     pipeline_->sync();
@@ -148,6 +173,10 @@ domain::KnownKeys IngestTransaction::read_keys(const PGresult* requests, const P
 {
     domain::KnownKeys known;
     for (int row = 0; row < PQntuples(requests); ++row) {
+        if (PQgetisnull(requests, row, 2) != 0) {
+            known.orphans.insert(uuid_field(requests, row, 0));
+            continue;
+        }
         const auto suppressed = parse_uuid_array(text_field(requests, row, 3));
         known.requests.emplace(uuid_field(requests, row, 0),
                                domain::first_answer(uuid_field(requests, row, 1),
@@ -227,10 +256,12 @@ domain::IngestPlan IngestTransaction::plan(std::span<const domain::PreparedEvent
 void IngestTransaction::send_rows(const domain::IngestPlan& plan)
 {
     using Element = BinaryArray::Element;
-    BinaryArray request_digest(Element::uuid), request_event(Element::uuid);
-    BinaryArray derived_digest(Element::uuid), derived_event(Element::uuid);
-    for (const auto& key : plan.request_keys) request_digest.add(key.digest), request_event.add(key.event_id);
-    for (const auto& key : plan.derived_keys) derived_digest.add(key.digest), derived_event.add(key.event_id);
+    KeyArrays request(plan.request_keys), derived(plan.derived_keys);
+    for (auto [statement, keys] :
+         {std::pair{"take_over_request", &request}, std::pair{"take_over_derived", &derived}}) {
+        const Param params[] = {keys->taken_digest.param(), keys->taken_event.param()};
+        if (keys->any_taken) pipeline_->send(statement, params);
+    }
 
     BinaryArray id(Element::uuid), occurred_at(Element::timestamptz), derived_count(Element::int2),
         service(Element::text);
@@ -259,10 +290,10 @@ void IngestTransaction::send_rows(const domain::IngestPlan& plan)
         message.add_json(row.payload);
     }
 
-    const Param params[] = {request_digest.param(),
-                            request_event.param(),
-                            derived_digest.param(),
-                            derived_event.param(),
+    const Param params[] = {request.new_digest.param(),
+                            request.new_event.param(),
+                            derived.new_digest.param(),
+                            derived.new_event.param(),
                             id.param(),
                             occurred_at.param(),
                             derived_count.param(),

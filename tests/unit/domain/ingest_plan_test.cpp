@@ -266,6 +266,21 @@ TEST_SUITE("domain/ingest")
         CHECK(result.answers.at(1).suppressed == Ids{member(1, 1), member(1, 2)});
         REQUIRE(result.derived_keys.size() == 2);
         CHECK(result.derived_keys[0].event_id == member(1, 1));
+        CHECK(result.derived_keys[0].takes_over);
+        CHECK_FALSE(result.derived_keys[1].takes_over);
+    }
+
+    TEST_CASE("a request key whose event is no longer kept is taken over, once")
+    {
+        KnownKeys known;
+        known.orphans.insert(domain::key_digest("health", "req-1"));
+        const std::vector<PreparedEvent> events = {event_of("health", "req-1"), event_of("health", "req-2"),
+                                                   event_of("health", "req-1")};
+        const auto result = plan(events, known);
+        REQUIRE(result.request_keys.size() == 2);
+        CHECK(result.request_keys[0].takes_over);
+        CHECK_FALSE(result.request_keys[1].takes_over);
+        CHECK(result.answers.at(2).replayed);
     }
 
     TEST_CASE("the first answer is rebuilt from what is stored with the base event")
