@@ -44,7 +44,7 @@ public:
         if (answer.replayed) return;
         const std::string_view service =
             registry_.find(event.service) != nullptr ? std::string_view(event.service) : "other";
-        metrics_.event_stored(service);
+        metrics_.events_stored(service, 1);
         const auto derived = answer.derived.size() - answer.suppressed.size();
         if (derived > 0) metrics_.events_derived(service, derived);
     }

@@ -351,9 +351,10 @@ private:
             const auto* url = named.second.if_contains("sink");
             return url != nullptr && url->is_string() && url->get_string().starts_with("kafka:");
         };
-        const bool kafka = outbox.sink.kind == SinkKind::kafka ||
-                           std::any_of(outbox.subscriptions.begin(), outbox.subscriptions.end(), is_kafka);
-        if (binary_ == Binary::worker && kafka && loaded_.config.kafka.bootstrap_servers.empty())
+        const bool kafka_sink =
+            outbox.sink.kind == SinkKind::kafka ||
+            std::any_of(outbox.subscriptions.begin(), outbox.subscriptions.end(), is_kafka);
+        if (binary_ == Binary::worker && kafka_sink && loaded_.config.kafka.bootstrap_servers.empty())
             fault("KAFKA_BOOTSTRAP_SERVERS: is required for the sink kafka:");
         const auto& ingest = loaded_.config.ingest;
         if (ingest.queue_bytes_max < ingest.body_bytes_max) {
