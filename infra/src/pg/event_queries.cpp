@@ -19,6 +19,9 @@ constexpr auto event_columns =
     "normalized_payload::text, deduplication_key, source_event_id::text, validation_errors::text FROM "
     "event_details ";
 
+// With its table: a bare "id" would be the column of text above, and no index has that order.
+constexpr auto by_id = "ORDER BY event_details.id";
+
 std::string quoted(std::string_view text) { return boost::json::serialize(boost::json::string(text)); }
 
 std::string text_or_null(const soci::row& row, std::size_t column)
@@ -104,8 +107,8 @@ Family read_family(soci::session& session, const domain::Uuid& id)
     const std::string high = domain::family_ordinal(id) == 0
                                  ? domain::to_string(domain::family_member(id, domain::family_ordinal_max))
                                  : low;
-    const std::string sql = std::string(event_columns) +
-                            "WHERE id >= CAST(:low AS uuid) AND id <= CAST(:high AS uuid) ORDER BY id";
+    const std::string sql =
+        std::string(event_columns) + "WHERE id >= CAST(:low AS uuid) AND id <= CAST(:high AS uuid) " + by_id;
     Family family;
     const soci::rowset<soci::row> rows = (session.prepare << sql, soci::use(low), soci::use(high));
     for (const auto& row : rows) {
@@ -172,8 +175,8 @@ EventPage read_events(soci::session& session, const EventFilter& filter)
     // The empty service name does not exist, so it can stand for "any" only together with its own text.
     const std::string sql = std::string(event_columns) +
                             "WHERE id >= CAST(:low AS uuid) AND id <= CAST(:high AS uuid) " +
-                            (filter.service ? "AND service = :service " : "AND :service = '' ") +
-                            "ORDER BY id " + (upwards ? "ASC" : "DESC") + " LIMIT :limit OFFSET :offset";
+                            (filter.service ? "AND service = :service " : "AND :service = '' ") + by_id +
+                            (upwards ? " ASC" : " DESC") + " LIMIT :limit OFFSET :offset";
     const soci::rowset<soci::row> rows = (session.prepare << sql, soci::use(low), soci::use(high),
                                           soci::use(service), soci::use(limit), soci::use(offset));
     EventPage page;
