@@ -74,9 +74,9 @@ void Metrics::ingest_batch(std::size_t events, std::chrono::nanoseconds duration
     batch_seconds_.Add({}, seconds).Observe(in_seconds(duration));
 }
 
-void Metrics::event_stored(std::string_view service)
+void Metrics::events_stored(std::string_view service, std::size_t count)
 {
-    events_.Add({{"service", std::string(service)}}).Increment();
+    events_.Add({{"service", std::string(service)}}).Increment(static_cast<double>(count));
 }
 
 void Metrics::events_derived(std::string_view service, std::size_t count)

@@ -23,7 +23,7 @@ public:
     void http_request(std::string_view method, std::string_view route, unsigned status,
                       std::chrono::nanoseconds duration);
     void ingest_batch(std::size_t events, std::chrono::nanoseconds duration);
-    void event_stored(std::string_view service);
+    void events_stored(std::string_view service, std::size_t count);
     void events_derived(std::string_view service, std::size_t count);
     void delivery(std::string_view outcome);
     void outbox(std::size_t depth, double oldest_unsent_seconds);

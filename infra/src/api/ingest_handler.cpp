@@ -174,12 +174,15 @@ void IngestHandler::count(const Work& work, const app::AppendedEvents& events) c
 {
     const std::string_view label =
         registry_.find(work.service) != nullptr ? std::string_view(work.service) : "other";
+    std::size_t stored = 0;
+    std::size_t derived = 0;
     for (const auto& event : events) {
         if (!event || event->replayed) continue;
-        metrics_.event_stored(label);
-        const auto derived = event->derived.size() - event->suppressed.size();
-        if (derived > 0) metrics_.events_derived(label, derived);
+        ++stored;
+        derived += event->derived.size() - event->suppressed.size();
     }
+    if (stored > 0) metrics_.events_stored(label, stored);
+    if (derived > 0) metrics_.events_derived(label, derived);
 }
 
 }  // namespace infra::api
