@@ -121,11 +121,11 @@ fuzz: .deps-test ## random and mutated input against the parsers (FUZZ_SECONDS=6
 	@source $(tools)/sanitizers.sh; export FUZZ_SECONDS=$${FUZZ_SECONDS:-60}; $(call ctest,asan,--label-regex '^fuzz$$')
 
 .PHONY: bench
-bench: .deps-run .build-programs ## throughput and latency on this machine, some minutes
+bench: .deps-bench .build-bench ## Polis beside a baseline and the machine's ceilings: about an hour, report in build/bench/
 	@python3 tests/bench/bench.py
 
 .PHONY: bench-quick
-bench-quick: .deps-run .build-programs ## the same in under a minute
+bench-quick: .deps-bench .build-bench ## the same, coarser, in four to six minutes
 	@python3 tests/bench/bench.py --quick
 
 .PHONY: bench-propagator
@@ -225,13 +225,17 @@ status: ## the containers and their health
 
 # ---- steps that the targets above share; quick when there is nothing to do ----------------------------------------
 
-.PHONY: .deps-build .deps-run .deps-test .build-programs .build-migrate
+.PHONY: .deps-build .deps-run .deps-test .deps-bench .build-programs .build-bench .build-migrate
 .deps-build:
 	@$(tools)/deps.sh build
 .deps-run:
 	@$(tools)/deps.sh build run
 .deps-test:
 	@$(tools)/deps.sh build run test
+.deps-bench:
+	@$(tools)/deps.sh build run test bench
+.build-bench:
+	@$(call build,release,programs bench-programs)
 .build-programs:
 	@$(call build,release,programs)
 .build-migrate:

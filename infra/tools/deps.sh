@@ -11,6 +11,7 @@ usage: deps.sh [--check] [GROUP ...]        (default: build run test)
   test       Python, openssl
   lint       clang-format, clang-tidy, shellcheck
   coverage   gcovr
+  bench      what the benchmark compares with: wrk, Python's venv, Node.js and npm
   brokers    kcat, RabbitMQ: for tests against real brokers
   image      buildah, debootstrap: the container image without a Docker engine
 
@@ -38,6 +39,7 @@ needs_of() {
         test) echo python3 openssl curl POSTGRESQL ;;
         lint) echo "clang-format-14|clang-format" "clang-tidy-14|clang-tidy" shellcheck python3 ;;
         coverage) echo gcovr ;;
+        bench) echo wrk python3-venv NPM ;;
         brokers) echo kcat rabbitmq-server ;;
         image) echo buildah debootstrap ;;
         *) return 1 ;;
