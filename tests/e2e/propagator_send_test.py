@@ -27,8 +27,8 @@ class TickTest(PropagatorCase):
         self.assertEqual(process.metric('propagator_ticks_dropped_total{stream="city"}'), 0)
         count = process.metric('propagator_tick_offset_seconds_count{stream="city"}')
         total = process.metric('propagator_tick_offset_seconds_sum{stream="city"}')
-        # 1 ms on a machine of its own (make bench-propagator measures it); tests share theirs.
-        self.assertLess(total / count, 0.005)
+        # 1 ms on a machine of its own (make bench-propagator measures it); tests share theirs with sanitizers.
+        self.assertLess(total / count, period / 5)
 
     def test_missed_ticks_are_skipped_or_made_up_for(self):
         import signal
@@ -43,8 +43,8 @@ class TickTest(PropagatorCase):
                 time.sleep(1.0)  # the stall itself
                 process.signal(signal.SIGCONT)
                 metric = f'propagator_ticks_{name}_total{{stream="city"}}'
-                missed = wait_until(lambda: process.metric(metric), 10, "missed ticks are counted")
-                self.assertGreaterEqual(missed, 7)
+                # Caught-up ticks are counted one by one: wait for all of a stall that is ten periods long.
+                wait_until(lambda: process.metric(metric) >= 7, 10, "missed ticks are counted")
                 self.assertTrue(process.logged("ticks missed"))
                 self.assertEqual(process.terminate(), 0)
                 ticks = [line["total"] for line in process.lines()]
