@@ -1,8 +1,8 @@
 #include "infra/config/load.hpp"
 
+#include "config/combinations.hpp"
 #include "config/option.hpp"
 #include "config/settings.hpp"
-#include "domain/subscription.hpp"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -53,7 +53,8 @@ public:
         report_missing();
         apply_subscriptions();
         derive();
-        check_combinations();
+        // Rules between options are checked only on values that are good by themselves.
+        if (loaded_.faults.empty()) loaded_.faults = combination_faults(binary_, loaded_.config);
         return std::move(loaded_);
     }
 
@@ -216,26 +217,9 @@ private:
     void apply_subscriptions()
     {
         for (const auto& given : yaml_.subscriptions) {
-            const std::string where = given.origin + ": subscription " + in_quotes(given.name) + ": ";
-            if (!domain::valid_subscription_name(given.name) || given.name == domain::default_subscription) {
-                fault(where + "the name must be 1 to 100 of A-Z a-z 0-9 . _ -, and not \"default\"");
-                continue;
-            }
-            if (!given.settings.is_object()) {
-                fault(where + "must be a map of settings");
-                continue;
-            }
-            const auto& settings = given.settings.get_object();
-            const auto parsed = domain::parse_subscription(settings);
-            if (!parsed) {
-                for (const auto& field : parsed.error().fields)
-                    fault(where + field.field + " " + field.message);
-            }
-            const auto* sink = settings.if_contains("sink");
-            const auto* text = sink == nullptr ? nullptr : sink->if_string();
-            if (text == nullptr || !parse_sink({text->data(), text->size()}))
-                fault(where + "sink must be " + std::string(sink_kinds));
-            loaded_.config.outbox.subscriptions[given.name] = settings;
+            for (auto& problem : subscription_faults(given)) fault(std::move(problem));
+            if (given.settings.is_object())
+                loaded_.config.outbox.subscriptions[given.name] = given.settings.get_object();
         }
     }
 
@@ -303,73 +287,8 @@ private:
             const bool kafka = hub.legacy_use_kafka && !hub.legacy_use_http;
             config.event_hub.mode = kafka ? EventHubMode::kafka : EventHubMode::http;
         }
-        if (binary_ == Binary::propagator) complete_streams();
-    }
-
-    // Gives every stream what the file did not say about it.
-    void complete_streams()
-    {
-        auto& sender = loaded_.config.propagator;
-        const bool only_one = sender.streams.empty();
-        if (only_one) sender.streams.try_emplace("default");
-        for (auto& [name, stream] : sender.streams) {
-            if (stream.period.count() == 0) stream.period = sender.period;
-            if (stream.target.empty()) stream.target = sender.post_endpoint;
-            if (stream.payload_file.empty()) stream.payload_file = sender.payload_file;
-            if (!only_one) report_incomplete(name, stream);
-        }
-        const bool kafka = std::any_of(sender.streams.begin(), sender.streams.end(), [](const auto& entry) {
-            return entry.second.target.starts_with("kafka:");
-        });
-        if (kafka && loaded_.config.kafka.bootstrap_servers.empty())
-            fault("KAFKA_BOOTSTRAP_SERVERS: is required for a target kafka:TOPIC");
-        if (sender.load.rate > 0 && sender.streams.size() > 1)
-            fault("LOAD_RATE: a load run has one stream, and the file names several");
-        if (sender.send.wait_max < sender.send.wait_base)
-            fault("SEND_RETRY_MAX_SECONDS: must not be below SEND_RETRY_BASE_SECONDS");
-    }
-
-    void report_incomplete(const std::string& name, const PropagatorStream& stream)
-    {
-        const auto report = [&](bool missing, std::string_view key) {
-            if (missing) fault(fmt::format("propagator.streams.{}.{}: is required but not set", name, key));
-        };
-        report(stream.period.count() == 0 && loaded_.config.propagator.load.rate == 0, "period_seconds");
-        report(stream.target.empty(), "post_endpoint");
-        report(stream.payload_file.empty(), "payload_file");
-    }
-
-    // Rules between options. They are checked only on values that are good by themselves.
-    void check_combinations()
-    {
-        if (!loaded_.faults.empty()) return;
-        const auto& outbox = loaded_.config.outbox;
-        if (outbox.retry_max < outbox.retry_base) {
-            fault("OUTBOX_RETRY_MAX_SECONDS: must not be below OUTBOX_RETRY_BASE_SECONDS");
-        }
-        const auto is_kafka = [](const auto& named) {
-            const auto* url = named.second.if_contains("sink");
-            return url != nullptr && url->is_string() && url->get_string().starts_with("kafka:");
-        };
-        const bool kafka_sink =
-            outbox.sink.kind == SinkKind::kafka ||
-            std::any_of(outbox.subscriptions.begin(), outbox.subscriptions.end(), is_kafka);
-        if (binary_ == Binary::worker && kafka_sink && loaded_.config.kafka.bootstrap_servers.empty())
-            fault("KAFKA_BOOTSTRAP_SERVERS: is required for the sink kafka:");
-        const auto& ingest = loaded_.config.ingest;
-        if (ingest.queue_bytes_max < ingest.body_bytes_max) {
-            fault("INGEST_QUEUE_BYTES_MAX: must not be below INGEST_BODY_BYTES_MAX");
-        }
-        if (ingest.queue_rows_max < ingest.batch_rows_max) {
-            fault("INGEST_QUEUE_ROWS_MAX: must not be below INGEST_BATCH_ROWS_MAX");
-        }
-        if (binary_ != Binary::consumer) return;
-        const auto& kafka = loaded_.config.kafka;
-        if (kafka.bootstrap_servers.empty()) {
-            fault("KAFKA_BOOTSTRAP_SERVERS (or KAFKA_BROKERS): is required but not set; give a host:port");
-        }
-        if (kafka.topics.empty()) {
-            fault("KAFKA_TOPICS (or kafka.topics in YAML): is required but not set; give TOPIC=SERVICE");
+        if (binary_ == Binary::propagator) {
+            for (auto& problem : complete_streams(config.propagator, config.kafka)) fault(std::move(problem));
         }
     }
 

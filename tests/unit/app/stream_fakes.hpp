@@ -22,6 +22,7 @@ public:
     std::set<domain::PartitionId> paused;
     app::Positions told;  // commits
     int seeks = 0;
+    int pauses = 0;
     bool closed = false;
 
     void subscribe(Listener& listener) override { listener_ = &listener; }
@@ -45,7 +46,12 @@ public:
         return std::nullopt;
     }
 
-    void pause(const domain::PartitionId& id) override { paused.insert(id); }
+    void pause(const domain::PartitionId& id) override
+    {
+        ++pauses;
+        paused.insert(id);
+    }
+
     void resume(const domain::PartitionId& id) override { paused.erase(id); }
 
     bool seek(const app::Positions& positions) override
