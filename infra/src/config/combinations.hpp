@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
-// What one option's own rule cannot see: rules between options, and parts of the file with a form of their own.
-// Each returns the faults it found, ready to be shown.
+// What one option's own rule cannot see: rules between options, and parts of the file with a form of their
+// own. Each returns the faults it found, ready to be shown.
 namespace infra::config {
 
 // Gives every stream what the file left to the options of all streams.
