@@ -57,6 +57,19 @@ std::string item_error(unsigned status, const Fault& fault)
     return json::serialize(json::object{{"error", std::move(error)}});
 }
 
+http::Response batch_response(bool empty, bool any_stored, const std::string& results)
+{
+    http::Response response;
+    if (any_stored) {
+        response.body = R"({"results":[)" + results + "]}";
+        return response;
+    }
+    response = http::problem(422, empty ? "the batch is empty" : "no item of the batch was stored");
+    response.body.pop_back();
+    response.body += R"(,"results":[)" + results + "]}";
+    return response;
+}
+
 const Fault& refused_by_database()
 {
     static const Fault fault{"the database cannot hold this event"};
@@ -112,17 +125,24 @@ void IngestHandler::answer(const Work& work, app::AppendResult result) const
 {
     if (result.refusal) return work.reply(refusal_response(*result.refusal));
     count(work, result.events);
-    if (!work.batch) {
-        if (const auto& fault = work.faults.front()) {
-            return fault->fields.empty() ? work.reply(fault_response(*fault)) : quarantine(work, *fault);
-        }
-        const auto& stored = result.events.front();
-        if (!stored) return work.reply(fault_response(refused_by_database()));
-        http::Response response;
-        response.body = app::answer_json(*stored);
-        if (stored->replayed) response.headers.push_back({"Idempotent-Replayed", "true"});
-        return work.reply(std::move(response));
+    work.batch ? answer_batch(work, result.events) : answer_single(work, result.events);
+}
+
+void IngestHandler::answer_single(const Work& work, const app::AppendedEvents& events) const
+{
+    if (const auto& fault = work.faults.front()) {
+        return fault->fields.empty() ? work.reply(fault_response(*fault)) : quarantine(work, *fault);
     }
+    const auto& stored = events.front();
+    if (!stored) return work.reply(fault_response(refused_by_database()));
+    http::Response response;
+    response.body = app::answer_json(*stored);
+    if (stored->replayed) response.headers.push_back({"Idempotent-Replayed", "true"});
+    work.reply(std::move(response));
+}
+
+void IngestHandler::answer_batch(const Work& work, const app::AppendedEvents& events) const
+{
     std::string results;
     std::size_t next = 0;
     bool any_stored = false;
@@ -130,7 +150,7 @@ void IngestHandler::answer(const Work& work, app::AppendResult result) const
     const Fault* to_keep = nullptr;
     for (const auto& fault : work.faults) {
         results += results.empty() ? "" : ",";
-        const auto* stored = fault ? nullptr : &result.events[next++];
+        const auto* stored = fault ? nullptr : &events[next++];
         if (stored != nullptr && *stored) {
             any_stored = true;
             all_replayed = all_replayed && (*stored)->replayed;
@@ -140,16 +160,8 @@ void IngestHandler::answer(const Work& work, app::AppendResult result) const
             results += item_error(422, fault ? *fault : refused_by_database());
         }
     }
-    http::Response response;
-    if (any_stored) {
-        response.body = R"({"results":[)" + results + "]}";
-        if (all_replayed) response.headers.push_back({"Idempotent-Replayed", "true"});
-    } else {
-        response = http::problem(
-            422, work.faults.empty() ? "the batch is empty" : "no item of the batch was stored");
-        response.body.pop_back();
-        response.body += R"(,"results":[)" + results + "]}";
-    }
+    auto response = batch_response(work.faults.empty(), any_stored, results);
+    if (any_stored && all_replayed) response.headers.push_back({"Idempotent-Replayed", "true"});
     if (to_keep == nullptr) return work.reply(std::move(response));
     auto keep = [service = work.service, body = work.body, errors = app::field_errors_json(to_keep->fields),
                  response, reply = work.reply](soci::session& session) {

@@ -23,6 +23,8 @@ private:
     struct Work;
 
     void answer(const Work& work, app::AppendResult result) const;
+    void answer_single(const Work& work, const app::AppendedEvents& events) const;
+    void answer_batch(const Work& work, const app::AppendedEvents& events) const;
     void quarantine(const Work& work, const domain::Fault& fault) const;
     void count(const Work& work, const app::AppendedEvents& events) const;
 
