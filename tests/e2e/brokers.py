@@ -252,7 +252,8 @@ class Kafka(Server):
 
     def messages(self, topic):
         """All messages of a topic as kcat describes them: topic, partition, offset, key, payload, headers."""
-        text = self.kcat("-C", "-t", topic, "-o", "beginning", "-e", "-J")
+        # A fetch that waits for the next message would never find the end of a topic that somebody writes to.
+        text = self.kcat("-C", "-t", topic, "-o", "beginning", "-e", "-J", "-X", "fetch.wait.max.ms=10")
         return [json.loads(line) for line in text.splitlines() if line]
 
 

@@ -1,4 +1,5 @@
-"""The target kafka:TOPIC, against the broker of librdkafka's test kit (tests/support/mock_broker.cpp)."""
+"""The target kafka:TOPIC: against Kafka's own server, and the broker of librdkafka's test kit
+(tests/support/mock_broker.cpp), which starts at once."""
 
 import json
 import os
@@ -7,10 +8,36 @@ import subprocess
 import threading
 import unittest
 
+import brokers
 from programs import program, wait_until
 from propagator_case import Propagator, PropagatorCase
 
 broker_program = pathlib.Path(os.environ.get("POLIS_MOCK_BROKER", program("mock-broker")))
+
+
+@unittest.skipIf(brokers.missing_tools(), brokers.missing_tools())
+class RealKafkaTest(PropagatorCase):
+    def test_ticks_go_on_while_the_broker_is_away_and_each_record_is_there_once(self):
+        kafka = brokers.Kafka(partitions=1)
+        self.addCleanup(kafka.clean_up)
+        kafka.create_topic("city")
+        process = self.start(
+            "kafka:city", payloads=self.payloads({"n": "{{counter}}"}), PAYLOAD_TEMPLATES="true",
+            KAFKA_BOOTSTRAP_SERVERS=kafka.address, SEND_TIMEOUT_SECONDS=60, DRAIN_SECONDS=60,
+        )  # fmt: skip
+        wait_until(lambda: len(kafka.messages("city")) >= 5, 30, "five records")
+        kafka.stop()
+        before = process.lines()[-1]["total"]
+        wait_until(lambda: process.metric('propagator_in_flight{stream="city"}') >= 5, 30, "ticks without a broker")
+        kafka.start()
+        wait_until(lambda: process.lines()[-1]["total"] >= before + 10, 60, "ticks with the broker back")
+        self.assertEqual(process.terminate(), 0)
+        total = process.lines()[-1]["total"]
+        records = kafka.messages("city")
+        self.assertEqual(sorted(json.loads(record["payload"])["n"] for record in records), list(range(1, total + 1)))
+        self.assertEqual({record["headers"][0] for record in records}, {"Idempotency-Key"})
+        self.assertEqual(len({record["headers"][1] for record in records}), total)
+        self.assertEqual(process.lines()[-1]["failed_percent"], 0)
 
 
 @unittest.skipUnless(broker_program.exists(), f"{broker_program} is not built")
