@@ -6,15 +6,15 @@ namespace infra::config {
 namespace {
 
 // A property of librdkafka under the name that people know it by.
-Option kafka_property(std::string_view name, std::string_view yaml_path, std::string property, Shown shown,
-                      std::string_view help)
+Option kafka_property(std::string_view name, std::string_view yaml_path, std::string_view property,
+                      Shown shown, std::string_view help)
 {
     return {.name = name,
             .yaml_path = yaml_path,
             .default_note = "librdkafka's",
             .used_by = consumer,
             .rule = {"text",
-                     [property](Config& c, std::string_view value, std::string_view) {
+                     [property = std::string(property)](Config& c, std::string_view value, std::string_view) {
                          return store_kafka_property(c, property, value);
                      },
                      shown},

@@ -44,8 +44,9 @@ TEST_SUITE("app/decode_message")
             {"[1]", RejectReason::invalid},
             {"{\"a\":\"\xff\"}", RejectReason::not_json},
         };
-        for (const auto& [value, reason] : cases) {
-            CAPTURE(value);
+        for (const auto& entry : cases) {
+            const auto& [value, reason] = entry;
+            CAPTURE(entry.first);
             Setup setup;
             const auto decoded = setup.decode(message(value));
             REQUIRE(std::holds_alternative<app::Rejected>(decoded));
@@ -76,8 +77,9 @@ TEST_SUITE("app/decode_message")
              "c1"},
             {message(structured, {{"content-type", "application/cloudevents+json"}}), "s1"},
         };
-        for (const auto& [each, key] : cases) {
-            CAPTURE(key);
+        for (const auto& entry : cases) {
+            const auto& [each, key] = entry;
+            CAPTURE(entry.second);
             Setup setup;
             const auto decoded = setup.decode(each);
             REQUIRE(std::holds_alternative<domain::PreparedEvent>(decoded));
