@@ -18,8 +18,9 @@ TEST_SUITE("domain/stream")
             {"record:x", std::nullopt},
             {"a b", std::nullopt},
         };
-        for (const auto& [text, route] : cases) {
-            CAPTURE(text);
+        for (const auto& entry : cases) {
+            const auto& [text, route] = entry;
+            CAPTURE(entry.first);
             CHECK(parse_topic_route(text) == route);
         }
     }

@@ -33,8 +33,9 @@ TEST_SUITE("infra/avro")
                 {"name":"b","type":"F"}]})",
              false},
         };
-        for (const auto& [text, dangerous] : cases) {
-            CAPTURE(text);
+        for (const auto& entry : cases) {
+            const auto& [text, dangerous] = entry;
+            CAPTURE(entry.first);
             const auto schema = parse_schema(text);
             REQUIRE(schema);
             CHECK(schema_danger(schema.get()).has_value() == dangerous);

@@ -73,8 +73,9 @@ TEST_SUITE("infra/config")
             {"broker:\n  enable_auto_commit: true\n", "must be false"},
             {"broker:\n  group: x\n", "unknown key"},
         };
-        for (const auto& [text, fault] : cases) {
-            CAPTURE(text);
+        for (const auto& entry : cases) {
+            const auto& [text, fault] = entry;
+            CAPTURE(entry.first);
             space.write("polis.yaml", text);
             const auto loaded = space.load_complete(Binary::consumer, {{"CONFIG_PATH", "polis.yaml"}});
             CHECK_MESSAGE(contains(joined(loaded.faults), fault), joined(loaded.faults));
