@@ -86,6 +86,29 @@ TEST_SUITE("app/decode_message")
         }
     }
 
+    TEST_CASE("the trace is that of the message's headers, else of the CloudEvent")
+    {
+        const std::string parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        const std::string other = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00";
+        const std::string structured =
+            R"({"specversion":"1.0","id":"s1","source":"/a","type":"t","data":{},"traceparent":")" + other + "\"}";
+        const std::pair<std::string, std::string> is_structured{"content-type", "application/cloudevents+json"};
+        const std::pair<domain::StreamMessage, domain::TraceContext> cases[] = {
+            {message("{}"), {}},
+            {message("{}", {{"TraceParent", parent}, {"tracestate", "a=1"}}), {parent, "a=1"}},
+            {message("{}", {{"traceparent", "nonsense"}, {"tracestate", "a=1"}}), {}},
+            {message(structured, {is_structured}), {other, ""}},
+            {message(structured, {is_structured, {"traceparent", parent}}), {parent, ""}},
+        };
+        for (const auto& [each, trace] : cases) {
+            Setup setup;
+            const auto decoded = setup.decode(each);
+            REQUIRE(std::holds_alternative<domain::PreparedEvent>(decoded));
+            CHECK(std::get<domain::PreparedEvent>(decoded).trace.parent == trace.parent);
+            CHECK(std::get<domain::PreparedEvent>(decoded).trace.state == trace.state);
+        }
+    }
+
     TEST_CASE("a CloudEvent with a missing attribute is no event")
     {
         Setup setup;
