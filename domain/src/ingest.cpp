@@ -77,8 +77,7 @@ private:
         const auto hash = ordering_hash(derived.key);
         plan_.events.push_back(
             {id, derived.service, derived.payload, {}, derived.key, {}, std::nullopt, 0, {}});
-        plan_.outbox.push_back(
-            {lane_of(hash), hash, id, topic_of(derived.service), derived.payload, &trace});
+        plan_.outbox.push_back({lane_of(hash), hash, id, topic_of(derived.service), derived.payload, &trace});
         return std::nullopt;
     }
 

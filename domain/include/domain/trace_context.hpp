@@ -16,8 +16,8 @@ struct TraceContext {
 
 constexpr std::size_t trace_state_bytes_max = 512;
 
-// Empty where `parent` is malformed: the standard asks to start anew then, not to refuse the event. A malformed or
-// long `state` is dropped alone. Later versions are read by the fields that version 00 knows.
+// Empty where `parent` is malformed: the standard asks to start anew then, not to refuse the event. A
+// malformed or long `state` is dropped alone. Later versions are read by the fields that version 00 knows.
 TraceContext parse_trace_context(std::string_view parent, std::string_view state);
 
 }  // namespace domain

@@ -159,8 +159,8 @@ void IngestHandler::operator()(http::Request&& request, http::Reply reply) const
                 [this, work](app::AppendResult result) { answer(work, std::move(result)); });
 }
 
-// The sender hears of a refusal once the event is kept. Where the database is down, what was stored is answered all
-// the same, and a request of which nothing was is to be sent again.
+// The sender hears of a refusal once the event is kept. Where the database is down, what was stored is
+// answered all the same, and a request of which nothing was is to be sent again.
 void IngestHandler::answer(const std::shared_ptr<const Work>& work, app::AppendResult result) const
 {
     if (result.refusal) return work->reply(refusal_response(*result.refusal));

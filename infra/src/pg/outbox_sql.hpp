@@ -44,7 +44,8 @@ constexpr const char* read_sql =
     "FROM unnest($1::int2[], $2::int8[], $3::int8[]) l(lane, after, rows_max) CROSS JOIN LATERAL "
     "(SELECT * FROM outbox x WHERE x.lane = l.lane AND x.seq > l.after ORDER BY x.seq LIMIT l.rows_max) o";
 constexpr const char* fetch_sql =
-    "SELECT o.lane, o.seq, o.key_hash, o.event_id, o.topic, o.payload, o.traceparent, o.tracestate FROM outbox "
+    "SELECT o.lane, o.seq, o.key_hash, o.event_id, o.topic, o.payload, o.traceparent, o.tracestate FROM "
+    "outbox "
     "o "
     "WHERE o.lane = $1::int2 AND o.seq = ANY($2::int8[]) UNION ALL "
     // A dead letter that is replayed may have outlived its row.

@@ -122,12 +122,14 @@ KeptMessage to_kept(const soci::row& row)
     return kept;
 }
 
-// All of a request in one statement. The bodies are valid UTF-8 without NUL here: they were parsed before they were
-// refused.
+// All of a request in one statement. The bodies are valid UTF-8 without NUL here: they were parsed before
+// they were refused.
 constexpr auto keep_sql =
     "INSERT INTO quarantine (id, service, body, errors, request_key, occurred_at, traceparent, tracestate) "
-    "SELECT id, :service, convert_to(body, 'UTF8'), errors, request_key, occurred_at, traceparent, tracestate "
-    "FROM jsonb_to_recordset(CAST(:events AS jsonb)) AS e(id uuid, body text, errors jsonb, request_key text, "
+    "SELECT id, :service, convert_to(body, 'UTF8'), errors, request_key, occurred_at, traceparent, "
+    "tracestate "
+    "FROM jsonb_to_recordset(CAST(:events AS jsonb)) AS e(id uuid, body text, errors jsonb, request_key "
+    "text, "
     "occurred_at timestamptz, traceparent text, tracestate text) ORDER BY id "
     "LIMIT greatest(0, :rows_max - (SELECT count(*) FROM (SELECT FROM quarantine LIMIT :rows_max2) q)) "
     "RETURNING id::text";

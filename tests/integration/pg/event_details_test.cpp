@@ -132,8 +132,8 @@ TEST_SUITE("infra/pg/event_queries")
         const auto sql = query_session(database);
         const app::Envelope envelope{
             "key", domain::parse_time("2026-01-02T03:04:05.678901Z"), {"parent", "state"}};
-        const auto ids =
-            infra::pg::keep_in_quarantine(*sql, "s", {{"{\"n\":1}", "[]", envelope}, {"{\"n\":2}", "[]", {}}});
+        const auto ids = infra::pg::keep_in_quarantine(
+            *sql, "s", {{"{\"n\":1}", "[]", envelope}, {"{\"n\":2}", "[]", {}}});
         REQUIRE(ids.size() == 2);
         const auto kept = infra::pg::read_quarantined(*sql, ids[0].value());
         REQUIRE(kept.has_value());
@@ -154,7 +154,7 @@ TEST_SUITE("infra/pg/event_queries")
         const auto sql = query_session(database);
         auto session = database.session();
         const std::string body = "{\"a\": \"\\\\ :b ü' \\u0041\"}";
-        const infra::pg::RefusedEvent refused{body, R"([{"field":"a","message":"m"}])"};
+        const infra::pg::RefusedEvent refused{body, R"([{"field":"a","message":"m"}])", {}};
         const auto ids = infra::pg::keep_in_quarantine(*sql, "health", {refused});
         REQUIRE(ids.size() == 1);
         REQUIRE(ids[0].has_value());
