@@ -7,12 +7,26 @@
 #include <iostream>
 
 namespace polis {
+namespace {
+
+std::vector<infra::LogFile> log_files(const infra::Config& config)
+{
+    std::vector<infra::LogFile> files;
+    for (const auto& [place, file] : config.log.files) files.push_back(file);
+    return files;
+}
+
+}  // namespace
 
 int guarded(const std::string& logger, const infra::Config& config, const std::function<int()>& program)
 {
-    infra::init_logging({config.log.level, config.log.format, logger, config.log.colour});
     int code = infra::exit_failed;
     try {
+        infra::init_logging({.level = config.log.level,
+                             .format = config.log.format,
+                             .logger = config.log.name.empty() ? logger : config.log.name,
+                             .colour = config.log.colour,
+                             .files = log_files(config)});
         code = program();
     } catch (const std::exception& error) {
         infra::log_critical("cannot go on",

@@ -33,6 +33,8 @@ Result<Envelope> cloud_envelope(const CloudAttribute& attribute)
         envelope.occurred_at = domain::parse_time(time);
         if (!envelope.occurred_at) return attribute_fault("time");
     }
+    // The extension "distributed tracing".
+    envelope.trace = domain::parse_trace_context(attribute("traceparent"), attribute("tracestate"));
     return envelope;
 }
 

@@ -141,7 +141,9 @@ Decoded DecodeMessage::prepare(const StreamMessage& message, std::string_view re
     if (!prepare_.knows(service)) {
         return Rejected{RejectReason::unknown_service, "the service is unknown", std::move(service)};
     }
-    auto event = prepare_.prepare(service, document, std::move(envelope));
+    auto trace = domain::parse_trace_context(message.header("traceparent"), message.header("tracestate"));
+    if (!trace.parent.empty()) envelope.trace = std::move(trace);
+    auto event = prepare_.prepare(service, document, envelope);
     if (event) return std::move(*event);
     const auto& fault = event.error();
     return Rejected{RejectReason::invalid, fault.detail, std::move(service),

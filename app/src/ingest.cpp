@@ -28,7 +28,7 @@ bool PrepareEvent::knows(std::string_view service) const
 
 domain::Result<domain::PreparedEvent> PrepareEvent::prepare(std::string_view service,
                                                             const domain::JsonDocument& document,
-                                                            Envelope envelope) const
+                                                            const Envelope& envelope) const
 {
     const auto* payload = document.value.if_object();
     if (payload == nullptr) return domain::Fault{"the event must be a JSON object"};
@@ -48,8 +48,9 @@ domain::Result<domain::PreparedEvent> PrepareEvent::prepare(std::string_view ser
     if (!normalized.errors.empty()) event.validation_errors = field_errors_json(normalized.errors);
     if (!envelope.request_key.empty())
         event.request_digest = domain::key_digest(service, envelope.request_key);
-    event.request_key = std::move(envelope.request_key);
+    event.request_key = envelope.request_key;
     event.occurred_at = envelope.occurred_at;
+    event.trace = envelope.trace;
     event.publish_base = policy_.publish_base_events;
     for (auto& derived : handler.rules->evaluate({*payload, normalized.patch})) {
         event.derived.push_back(prepare_derived(std::move(derived)));

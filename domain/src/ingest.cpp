@@ -40,14 +40,17 @@ private:
                                 event.validation_errors,
                                 event.occurred_at,
                                 static_cast<std::uint8_t>(event.derived.size()),
-                                {}});
+                                {},
+                                &event.trace});
         if (event.publish_base) {
             const auto hash = ordering_hash({reinterpret_cast<const char*>(base.data), base.size()});
-            plan_.outbox.push_back({lane_of(hash), hash, base, topic_of(event.service), event.payload});
+            plan_.outbox.push_back(
+                {lane_of(hash), hash, base, topic_of(event.service), event.payload, &event.trace});
         }
         std::vector<std::optional<Uuid>> suppressed(event.derived.size());
         for (std::size_t i = 0; i < event.derived.size(); ++i) {
-            suppressed[i] = derive(event.derived[i], family_member(base, static_cast<unsigned>(i) + 1));
+            suppressed[i] =
+                derive(event.derived[i], family_member(base, static_cast<unsigned>(i) + 1), event.trace);
         }
         auto answer = first_answer(base, static_cast<unsigned>(event.derived.size()), suppressed,
                                    event.validation_errors);
@@ -61,7 +64,7 @@ private:
     }
 
     // The event that suppresses this one, or nothing once it is planned.
-    std::optional<Uuid> derive(const PreparedDerived& derived, const Uuid& id)
+    std::optional<Uuid> derive(const PreparedDerived& derived, const Uuid& id, const TraceContext& trace)
     {
         if (derived.dedupe_window.count() > 0) {
             const auto [at, first] = known_.derived.try_emplace(derived.digest, id);
@@ -74,7 +77,7 @@ private:
         const auto hash = ordering_hash(derived.key);
         plan_.events.push_back(
             {id, derived.service, derived.payload, {}, derived.key, {}, std::nullopt, 0, {}});
-        plan_.outbox.push_back({lane_of(hash), hash, id, topic_of(derived.service), derived.payload});
+        plan_.outbox.push_back({lane_of(hash), hash, id, topic_of(derived.service), derived.payload, &trace});
         return std::nullopt;
     }
 
@@ -104,7 +107,8 @@ std::int16_t lane_of(std::int64_t key_hash)
 
 std::size_t PreparedEvent::bytes() const
 {
-    std::size_t total = payload.size() + patch.size() + validation_errors.size() + request_key.size();
+    std::size_t total = payload.size() + patch.size() + validation_errors.size() + request_key.size() +
+                        (1 + derived.size()) * (trace.parent.size() + trace.state.size());
     for (const auto& event : derived) total += 2 * event.payload.size() + event.key.size();
     return total;
 }

@@ -15,8 +15,8 @@ import urllib.request
 repository = pathlib.Path(__file__).resolve().parents[2]
 here = pathlib.Path(__file__).resolve().parent
 out_dir = repository / "build/bench"
-bin_dir = repository / "build/release/bin"
-bench_bin_dir = repository / "build/release/tests/bench"
+bin_dir = pathlib.Path(os.environ.get("POLIS_BIN_DIR", repository / "build/release/bin"))
+bench_bin_dir = bin_dir.parent / "tests/bench"
 pg_cluster_tool = repository / "infra/tools/pg_cluster.sh"
 
 start_deadline_seconds = 30

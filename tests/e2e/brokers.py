@@ -1,11 +1,7 @@
 """Real brokers for the tests: Apache Kafka's own server (KRaft, one node), and a schema registry.
 
-The server comes from Maven Central (tests/kafka/pom.xml) and needs Java 17; both come with `deps.sh brokers`. Each broker
-has a private directory and free loopback ports, keeps them over a restart, and is stopped by its own pid.
-
-The registry is a stand-in (registry_server.py): no server that speaks the Confluent API is in the package registries that
-the tests may use. Apicurio publishes its server as an image only, Karapace is not on PyPI, Confluent's own is not on Maven
-Central. The independent clients of the tests (kafkajs' registry client) speak to it as to any other.
+Both come from Maven Central (tests/kafka/*.xml) and need Java 17, which `deps.sh brokers` installs. Each server has a
+private directory and free loopback ports, keeps them over a restart, and is stopped by its own pid.
 """
 
 import atexit
@@ -16,19 +12,24 @@ import json
 import os
 import shutil
 import socket
+import string
 import subprocess
-import sys
 import tempfile
 import time
 import urllib.request
 
+import registry_gate
 from programs import repository, wait_until
 
 broker_jars = repository / "build/brokers/kafka"
-pom = repository / "tests/kafka/pom.xml"
+registry_jars = repository / "build/brokers/registry"
+manifests = repository / "tests/kafka"
+pom = manifests / "pom.xml"
+registry_pom = manifests / "registry.xml"
 client_packages = repository / "build/brokers/clients"
-package = repository / "tests/kafka/package.json"
+package = manifests / "package.json"
 kafka_start_seconds = 90
+registry_start_seconds = 90
 fetch_seconds = 570
 kcat_seconds = 60
 
@@ -81,15 +82,27 @@ def _fetch_once(directory, manifest, *command, cwd=None):
         stamp.write_text(wanted)
 
 
-def kafka_classpath():
-    """The jars of Kafka's server."""
-    options = ["-q", "-B", "-DincludeScope=runtime", f"-DoutputDirectory={broker_jars}"]
-    _fetch_once(broker_jars, pom, "mvn", *options, "dependency:copy-dependencies")
-    return f"{broker_jars}/*"
+def _classpath(directory, manifest):
+    """The jars that a manifest names, with all they need."""
+    options = ["-q", "-B", "-f", manifest.name, "-DincludeScope=runtime", f"-DoutputDirectory={directory}"]
+    _fetch_once(directory, manifest, "mvn", *options, "dependency:copy-dependencies")
+    return f"{directory}/*"
 
 
-def kafkajs_produce(kafka, registry, topic, **order):
-    """Produces Avro records with kafkajs and its registry client, and tells the schema's id and the frames."""
+def _java(classpath, megabytes, *options):
+    # Quick to start and small: C1 only, one collector thread, on a machine that runs other tests beside it.
+    return [
+        "java", f"-Xmx{megabytes}m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xshare:auto", "-cp", classpath, *options,
+    ]  # fmt: skip
+
+
+def kafkajs_produce(kafka, registry, topic, subject, schema, **order):
+    """Produces Avro records with kafkajs and its registry client, and tells the schema's id and the frames.
+
+    The schema is registered beforehand: kafkajs would also set the subject's compatibility, over a part of the API that
+    this registry does not have.
+    """
+    order["id"] = registry.register(subject, schema)
     _fetch_once(client_packages, package, "npm", "install", "--ignore-scripts", "--no-audit", "--no-fund")
     result = subprocess.run(
         ["node", str(package.parent / "produce.mjs"), kafka.address, registry.url, topic],
@@ -178,11 +191,9 @@ class Kafka(Server):
         self.start()
 
     def _command(self, *arguments):
-        # Quick to start and small: C1 only, one collector thread, on a machine that runs other tests beside it.
-        return [
-            "java", "-Xmx512m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xshare:auto",
-            "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-cp", kafka_classpath(), *arguments,
-        ]  # fmt: skip
+        return _java(
+            _classpath(broker_jars, pom), 512, "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", *arguments
+        )
 
     def _java(self, *arguments):
         result = subprocess.run(
@@ -250,6 +261,15 @@ class Kafka(Server):
             file.flush()
             self.kcat("-P", "-t", topic, "-X", "message.max.bytes=10485760", *options, file.name)
 
+    def produce_values(self, topic, values, *options):
+        """One message a value, of any bytes but none."""
+        with tempfile.TemporaryDirectory(dir=self.directory) as directory:
+            names = [os.path.join(directory, str(number)) for number in range(len(values))]
+            for name, value in zip(names, values):
+                with open(name, "wb") as file:
+                    file.write(value)
+            self.kcat("-P", "-t", topic, *options, *names)
+
     def messages(self, topic):
         """All messages of a topic as kcat describes them: topic, partition, offset, key, payload, headers."""
         # A fetch that waits for the next message would never find the end of a topic that somebody writes to.
@@ -258,45 +278,65 @@ class Kafka(Server):
 
 
 class SchemaRegistry(Server):
-    """The stand-in registry; ids and schemas survive a restart."""
+    """Hortonworks Schema Registry behind a gate; ids and schemas survive a restart."""
 
-    kind = "stand-in (tests/e2e/registry_server.py)"
+    kind = "Hortonworks Schema Registry 0.9.1, through its Confluent API"
 
     def __init__(self):
         super().__init__("registry")
-        (self.port,) = free_ports(1)
-        self.url = f"http://127.0.0.1:{self.port}"
+        port, self.port, admin_port = free_ports(3)
+        self.url = f"http://127.0.0.1:{port}"
+        self.gate = registry_gate.Gate(port, self.port)
+        self.config = os.path.join(self.directory, "registry.yaml")
+        template = string.Template((manifests / "registry.yaml").read_text())
+        with open(self.config, "w") as file:
+            file.write(template.substitute(port=self.port, admin_port=admin_port, directory=self.directory))
+        self.registered = []  # (subject, schema, id) in order
         self.start()
 
     def start(self):
-        state = os.path.join(self.directory, "schemas.json")
-        script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "registry_server.py")
-        self.launch(sys.executable, script, str(self.port), state)
-        wait_until(self._answers, 20, "the registry answers")
+        application = "com.hortonworks.registries.webservice.RegistryApplication"
+        self.launch(*_java(_classpath(registry_jars, registry_pom), 256, application, "server", self.config))
+        wait_until(self._answers, registry_start_seconds, "the registry answers")
+        for subject, schema, known in self.registered:
+            if self._register(subject, schema) != known:
+                raise RuntimeError("the registry gave a schema another id than before its restart")
+        self.gate.open()
         return self
+
+    def stop(self):
+        self.gate.close()
+        super().stop()
+
+    def kill(self):
+        self.gate.close()
+        super().kill()
 
     def _answers(self):
         with contextlib.suppress(OSError):
-            return self.get("/subjects") is not None
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/subjects", timeout=5) as response:
+                return response.status == 200
         return False
-
-    def get(self, path):
-        with urllib.request.urlopen(self.url + path, timeout=5) as response:
-            return json.load(response)
 
     def register(self, subject, schema):
         """The id of the schema (a dict) under the subject."""
+        made = self._register(subject, schema)
+        self.registered.append((subject, schema, made))
+        return made
+
+    def _register(self, subject, schema):
+        # No "schemaType": Avro is the default, and this registry is older than the other types.
         request = urllib.request.Request(
-            f"{self.url}/subjects/{subject}/versions",
-            json.dumps({"schema": json.dumps(schema), "schemaType": "AVRO"}).encode(),
+            f"http://127.0.0.1:{self.port}/subjects/{subject}/versions",
+            json.dumps({"schema": json.dumps(schema)}).encode(),
             {"Content-Type": "application/vnd.schemaregistry.v1+json"},
         )
-        with urllib.request.urlopen(request, timeout=5) as response:
+        with urllib.request.urlopen(request, timeout=20) as response:
             return json.load(response)["id"]
 
     def fetches(self, schema_id):
         """How often the schema of this id was asked for."""
-        return self.get("/_fetches").get(str(schema_id), 0)
+        return self.gate.asked[f"/schemas/ids/{schema_id}"]
 
 
 def wait_broker_gone(address, deadline=20.0):

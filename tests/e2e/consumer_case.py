@@ -115,3 +115,8 @@ class ConsumerTest(EndToEndTest):
 
 def line(**fields):
     return json.dumps(fields)
+
+
+def frame(schema_id, body):
+    """A record as the serializers of the Schema Registry write it."""
+    return b"\0" + schema_id.to_bytes(4, "big") + body

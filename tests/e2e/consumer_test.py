@@ -6,7 +6,7 @@ import time
 import unittest
 
 from brokers import kafkajs_produce, wait_broker_gone
-from consumer_case import ConsumerTest, line
+from consumer_case import ConsumerTest, frame, line
 from harness import cluster, parse_time, wait_until
 
 
@@ -25,10 +25,6 @@ region_created = record_schema(
 
 def subject(topic, schema):
     return f"{topic}.{schema['namespace']}.{schema['name']}"
-
-
-def frame(schema_id, body):
-    return b"\0" + schema_id.to_bytes(4, "big") + body
 
 
 class JsonMessages(ConsumerTest):
@@ -108,7 +104,7 @@ class AvroMessages(ConsumerTest):
             territory_id="int", project_id="long", base_scenario_id="long", note="string",
         )  # fmt: skip
         kafkajs_produce(
-            self.kafka, self.registry, topic, subject=subject("scenario.events", evolved), schema=evolved,
+            self.kafka, self.registry, topic, subject=subject(topic, evolved), schema=evolved,
             records=[{"project_id": 7, "base_scenario_id": 8, "territory_id": 9, "note": "new"}],
         )  # fmt: skip
         foreign = record_schema(
@@ -121,7 +117,7 @@ class AvroMessages(ConsumerTest):
             "many": [1, -2],
         }  # fmt: skip
         kafkajs_produce(
-            self.kafka, self.registry, topic, subject=subject("city", foreign), schema=foreign, records=[reading]
+            self.kafka, self.registry, topic, subject=subject(topic, foreign), schema=foreign, records=[reading]
         )
         lacking = record_schema("ProjectCreated", "scenario.events.projects", project_id="long")
         lacking_id = self.registry.register("x", lacking)
@@ -213,7 +209,8 @@ class Quarantine(ConsumerTest):
 
     def test_list_show_and_retry_after_a_fix(self):
         topic = self.topic()
-        unknown = self.registry.register("newest", {"type": "fixed", "name": "N" + topic.replace("-", "_"), "size": 3}) + 1
+        first, second = (self.registry.register(f"{topic}.{n}", record_schema(f"N{n}", "x", a="long")) for n in (1, 2))
+        unknown = second + (second - first)  # the id that the next new subject gets
         value = frame(unknown, bytes.fromhex("020406"))
         self.kafka.produce(topic, value, key="the-key", partition=0, headers=[("a", "1"), ("a", "2")])
         for number in range(4):
@@ -233,7 +230,6 @@ class Quarantine(ConsumerTest):
         self.assertEqual(client.get(path + "/body").body, value)
         refused = self.assert_problem(client.request("POST", path + "/retry"), 422)
         self.assertEqual(refused["reason"], "unknown_schema")
-        # Another text than in the other tests, else the registry would know it by its first id.
         fresh = {**project_created, "doc": topic}
         self.assertEqual(self.registry.register(subject(topic, fresh), fresh), unknown)
         answers = self.retry_at_once(api, path + "/retry")

@@ -12,7 +12,8 @@ namespace app {
 // Gives a context attribute by its name, "" when absent.
 using CloudAttribute = std::function<std::string_view(std::string_view name)>;
 
-// id = the dedupe key, time = when it happened. Fails where a required attribute is missing or malformed.
+// id = the dedupe key, time = when it happened, traceparent and tracestate = the trace. Fails where a
+// required attribute is missing or malformed.
 domain::Result<Envelope> cloud_envelope(const CloudAttribute& attribute);
 
 struct CloudEvent {

@@ -23,7 +23,8 @@ using Decoded = std::variant<domain::PreparedEvent, Rejected, RegistryUnavailabl
 
 // From a message of a stream to a prepared event: JSON or an Avro frame (a first byte of zero, which no JSON
 // text has), plain or as a CloudEvent in either mode. The dedupe key is a CloudEvent's id, else the header
-// message-id or idempotency-key.
+// message-id or idempotency-key. The trace is that of the headers traceparent and tracestate, else of the
+// CloudEvent.
 class DecodeMessage {
 public:
     DecodeMessage(const PrepareEvent& prepare, RecordDecoder& records, domain::RouteTable routes,

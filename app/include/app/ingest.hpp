@@ -30,6 +30,7 @@ struct IngestPolicy {
 struct Envelope {
     std::string request_key;  // empty = none
     std::optional<domain::TimePoint> occurred_at = {};
+    domain::TraceContext trace = {};
 };
 
 // The pure first half of ingest: from text to a prepared event. Constant after construction, so every io
@@ -43,7 +44,7 @@ public:
     // A fault with fields is a strict service's refusal of a payload that lenient mode would store.
     domain::Result<domain::PreparedEvent> prepare(std::string_view service,
                                                   const domain::JsonDocument& document,
-                                                  Envelope envelope) const;
+                                                  const Envelope& envelope) const;
 
 private:
     domain::PreparedDerived prepare_derived(domain::DerivedEvent event) const;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "domain/ids.hpp"
+#include "domain/trace_context.hpp"
 
 #include <boost/container_hash/hash.hpp>
 
@@ -45,6 +46,7 @@ struct PreparedEvent {
     std::optional<TimePoint> occurred_at;
     std::vector<PreparedDerived> derived;  // at most family_ordinal_max
     bool publish_base = false;             // the base event is a message, too
+    TraceContext trace = {};
 
     std::size_t rows() const { return 1 + derived.size(); }
     std::size_t bytes() const;
@@ -98,6 +100,7 @@ struct EventRow {
     std::optional<TimePoint> occurred_at;
     std::uint8_t derived_count = 0;
     std::vector<std::optional<Uuid>> suppressed;  // one entry an ordinal, or empty = NULL
+    const TraceContext* trace = nullptr;          // of a base event
 };
 
 struct KeyRow {
@@ -112,6 +115,7 @@ struct OutboxRow {
     Uuid event_id;
     std::string topic;
     std::string_view payload;
+    const TraceContext* trace = nullptr;
 };
 
 struct IngestPlan {

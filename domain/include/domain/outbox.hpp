@@ -1,6 +1,7 @@
 #pragma once
 
 #include "domain/ids.hpp"
+#include "domain/trace_context.hpp"
 
 #include <chrono>
 #include <cstdint>
@@ -17,6 +18,7 @@ struct OutboxMessage {
     Uuid event_id;
     std::string topic;
     std::string payload;  // JSON text
+    TraceContext trace = {};
 };
 
 enum class Verdict {

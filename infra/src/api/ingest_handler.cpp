@@ -1,7 +1,7 @@
 #include "api/ingest_handler.hpp"
 
 #include "api/ingest_request.hpp"
-#include "pg/event_queries.hpp"
+#include "pg/quarantine_queries.hpp"
 
 #include <boost/json.hpp>
 
@@ -50,24 +50,12 @@ http::Response refusal_response(app::AppendRefusal refusal)
     return response;
 }
 
-std::string item_error(unsigned status, const Fault& fault)
+std::string item_error(const Fault& fault, const std::optional<domain::Uuid>& quarantine_id = {})
 {
-    json::object error{{"status", status}, {"detail", fault.detail}};
+    json::object error{{"status", 422}, {"detail", fault.detail}};
     if (!fault.fields.empty()) error["errors"] = json::parse(app::field_errors_json(fault.fields));
+    if (quarantine_id) error["quarantine_id"] = domain::to_string(*quarantine_id);
     return json::serialize(json::object{{"error", std::move(error)}});
-}
-
-http::Response batch_response(bool empty, bool any_stored, const std::string& results)
-{
-    http::Response response;
-    if (any_stored) {
-        response.body = R"({"results":[)" + results + "]}";
-        return response;
-    }
-    response = http::problem(422, empty ? "the batch is empty" : "no item of the batch was stored");
-    response.body.pop_back();
-    response.body += R"(,"results":[)" + results + "]}";
-    return response;
 }
 
 const Fault& refused_by_database()
@@ -80,10 +68,63 @@ const Fault& refused_by_database()
 
 struct IngestHandler::Work {
     std::string service;
-    std::string body;  // kept for the quarantine
     bool batch = false;
     std::vector<std::optional<Fault>> faults;  // one an item; empty = it went to the event log
+    std::vector<pg::RefusedEvent> refused;     // one a fault with fields, for the quarantine
     http::Reply reply;
+
+    using KeptIds = std::vector<std::optional<domain::Uuid>>;  // one an entry of `refused`, or none at all
+
+    http::Response response(const app::AppendedEvents& events, const KeptIds& kept) const
+    {
+        return batch ? batch_response(events, kept) : single_response(events, kept);
+    }
+
+private:
+    http::Response single_response(const app::AppendedEvents& events, const KeptIds& kept) const
+    {
+        if (const auto& fault = faults.front())
+            return fault_response(*fault, kept.empty() ? std::nullopt : kept.front());
+        const auto& stored = events.front();
+        if (!stored) return fault_response(refused_by_database());
+        http::Response response;
+        response.body = app::answer_json(*stored);
+        if (stored->replayed) response.headers.push_back({"Idempotent-Replayed", "true"});
+        return response;
+    }
+
+    http::Response batch_response(const app::AppendedEvents& events, const KeptIds& kept) const
+    {
+        std::string results;
+        auto event = events.begin();
+        auto id = kept.begin();
+        bool any_stored = false;
+        bool all_replayed = true;
+        for (const auto& fault : faults) {
+            results += results.empty() ? "" : ",";
+            if (fault) {
+                const bool has_id = !fault->fields.empty() && id != kept.end();
+                results += item_error(*fault, has_id ? *id++ : std::nullopt);
+            } else if (const auto& stored = *event++) {
+                any_stored = true;
+                all_replayed = all_replayed && stored->replayed;
+                results += app::answer_json(*stored, true);
+            } else {
+                results += item_error(refused_by_database());
+            }
+        }
+        http::Response response;
+        if (any_stored) {
+            response.body = R"({"results":[)" + results + "]}";
+            if (all_replayed) response.headers.push_back({"Idempotent-Replayed", "true"});
+        } else {
+            response =
+                http::problem(422, faults.empty() ? "the batch is empty" : "no item of the batch was stored");
+            response.body.pop_back();
+            response.body += R"(,"results":[)" + results + "]}";
+        }
+        return response;
+    }
 };
 
 void IngestHandler::operator()(http::Request&& request, http::Reply reply) const
@@ -101,87 +142,40 @@ void IngestHandler::operator()(http::Request&& request, http::Reply reply) const
     work->reply = std::move(reply);
     std::vector<domain::PreparedEvent> events;
     for (auto& item : read->items) {
-        auto prepared = item.document
-                            ? prepare_.prepare(work->service, *item.document, std::move(item.envelope))
-                            : domain::Result<domain::PreparedEvent>(item.document.error());
+        auto prepared = item.document ? prepare_.prepare(work->service, *item.document, item.envelope)
+                                      : domain::Result<domain::PreparedEvent>(item.document.error());
         if (prepared) {
             events.push_back(std::move(*prepared));
             work->faults.emplace_back();
-        } else {
-            work->faults.emplace_back(prepared.error());
+            continue;
         }
+        const auto& fault = work->faults.emplace_back(prepared.error());
+        if (fault->fields.empty()) continue;
+        work->refused.push_back({std::string(item.document->text), app::field_errors_json(fault->fields),
+                                 std::move(item.envelope)});
     }
-    for (const auto& fault : work->faults) {
-        if (!fault || fault->fields.empty()) continue;
-        work->body = std::move(request.body);
-        break;
-    }
-    if (events.empty()) return answer(*work, {});
+    if (events.empty()) return answer(work, {});
     log_.append(std::move(events),
-                [this, work](app::AppendResult result) { answer(*work, std::move(result)); });
+                [this, work](app::AppendResult result) { answer(work, std::move(result)); });
 }
 
-void IngestHandler::answer(const Work& work, app::AppendResult result) const
+// The sender hears of a refusal once the event is kept. Where the database is down, what was stored is
+// answered all the same, and a request of which nothing was is to be sent again.
+void IngestHandler::answer(const std::shared_ptr<const Work>& work, app::AppendResult result) const
 {
-    if (result.refusal) return work.reply(refusal_response(*result.refusal));
-    count(work, result.events);
-    work.batch ? answer_batch(work, result.events) : answer_single(work, result.events);
-}
-
-void IngestHandler::answer_single(const Work& work, const app::AppendedEvents& events) const
-{
-    if (const auto& fault = work.faults.front()) {
-        return fault->fields.empty() ? work.reply(fault_response(*fault)) : quarantine(work, *fault);
-    }
-    const auto& stored = events.front();
-    if (!stored) return work.reply(fault_response(refused_by_database()));
-    http::Response response;
-    response.body = app::answer_json(*stored);
-    if (stored->replayed) response.headers.push_back({"Idempotent-Replayed", "true"});
-    work.reply(std::move(response));
-}
-
-void IngestHandler::answer_batch(const Work& work, const app::AppendedEvents& events) const
-{
-    std::string results;
-    std::size_t next = 0;
-    bool any_stored = false;
-    bool all_replayed = true;
-    const Fault* to_keep = nullptr;
-    for (const auto& fault : work.faults) {
-        results += results.empty() ? "" : ",";
-        const auto* stored = fault ? nullptr : &events[next++];
-        if (stored != nullptr && *stored) {
-            any_stored = true;
-            all_replayed = all_replayed && (*stored)->replayed;
-            results += app::answer_json(**stored, true);
-        } else {
-            if (fault && !fault->fields.empty()) to_keep = &*fault;
-            results += item_error(422, fault ? *fault : refused_by_database());
-        }
-    }
-    auto response = batch_response(work.faults.empty(), any_stored, results);
-    if (any_stored && all_replayed) response.headers.push_back({"Idempotent-Replayed", "true"});
-    if (to_keep == nullptr) return work.reply(std::move(response));
-    auto keep = [service = work.service, body = work.body, errors = app::field_errors_json(to_keep->fields),
-                 response, reply = work.reply](soci::session& session) {
-        pg::keep_in_quarantine(session, service, body, errors);
-        reply(response);
-    };
-    pool_.submit(std::move(keep), [reply = work.reply, response] { reply(response); });
-}
-
-// The sender hears of the refusal once the body is kept; a database that is down makes it a 503.
-void IngestHandler::quarantine(const Work& work, const domain::Fault& fault) const
-{
-    auto reply = work.reply;
+    if (result.refusal) return work->reply(refusal_response(*result.refusal));
+    count(*work, result.events);
+    if (work->refused.empty()) return work->reply(work->response(result.events, {}));
+    auto events = std::make_shared<const app::AppendedEvents>(std::move(result.events));
     pool_.submit(
-        [service = work.service, body = work.body, fault, reply](soci::session& session) {
-            const auto id =
-                pg::keep_in_quarantine(session, service, body, app::field_errors_json(fault.fields));
-            reply(fault_response(fault, id));
+        [work, events](soci::session& session) {
+            const auto ids = pg::keep_in_quarantine(session, work->service, work->refused);
+            work->reply(work->response(*events, ids));
         },
-        [reply] { reply(refusal_response(app::AppendRefusal::unavailable)); });
+        [work, events] {
+            work->reply(events->empty() ? refusal_response(app::AppendRefusal::unavailable)
+                                        : work->response(*events, {}));
+        });
 }
 
 void IngestHandler::count(const Work& work, const app::AppendedEvents& events) const

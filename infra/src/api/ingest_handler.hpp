@@ -6,6 +6,8 @@
 #include "infra/metrics.hpp"
 #include "pg/query_pool.hpp"
 
+#include <memory>
+
 namespace infra::api {
 
 // POST /ingest/{service}. Everything it refers to must outlive every request.
@@ -22,10 +24,7 @@ public:
 private:
     struct Work;
 
-    void answer(const Work& work, app::AppendResult result) const;
-    void answer_single(const Work& work, const app::AppendedEvents& events) const;
-    void answer_batch(const Work& work, const app::AppendedEvents& events) const;
-    void quarantine(const Work& work, const domain::Fault& fault) const;
+    void answer(const std::shared_ptr<const Work>& work, app::AppendResult result) const;
     void count(const Work& work, const app::AppendedEvents& events) const;
 
     const app::PrepareEvent& prepare_;

@@ -82,9 +82,7 @@ Result<IngestItems> read_lines(std::string_view body, const std::string& key)
     return result;
 }
 
-}  // namespace
-
-Result<IngestItems> read_ingest_request(const http::Request& request)
+Result<IngestItems> read_items(const http::Request& request)
 {
     const auto type = media_type(request.header("Content-Type"));
     const auto key = request_key(request);
@@ -101,6 +99,18 @@ Result<IngestItems> read_ingest_request(const http::Request& request)
     }
     if (domain::looks_like_json_array(request.body)) return read_array(request.body, key, false);
     return IngestItems{{{domain::parse_json(request.body), {key}}}};
+}
+
+}  // namespace
+
+Result<IngestItems> read_ingest_request(const http::Request& request)
+{
+    auto items = read_items(request);
+    const auto trace =
+        domain::parse_trace_context(request.header("traceparent"), request.header("tracestate"));
+    if (!items || trace.parent.empty()) return items;
+    for (auto& item : items->items) item.envelope.trace = trace;
+    return items;
 }
 
 }  // namespace infra::api

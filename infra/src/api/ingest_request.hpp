@@ -21,7 +21,8 @@ struct IngestItems {
 };
 
 // Takes a body apart by its content type: one object, a JSON array, NDJSON, or CloudEvents in binary,
-// structured or batch mode. The documents point into request.body.
+// structured or batch mode. The documents point into request.body. The headers traceparent and tracestate
+// hold for every item; without them a CloudEvent may have its own.
 domain::Result<IngestItems> read_ingest_request(const http::Request& request);
 
 }  // namespace infra::api

@@ -152,7 +152,7 @@ app::Decoded QuarantineHandler::decode(const pg::KeptMessage& kept)
         const auto document = domain::parse_json(kept.body);
         if (!document)
             return app::Rejected{domain::RejectReason::not_json, document.error().detail, kept.service};
-        return to_decoded(prepare_.prepare(kept.service, *document, {}), kept.service);
+        return to_decoded(prepare_.prepare(kept.service, *document, kept.envelope), kept.service);
     }
     auto routes = routes_;
     // Where this program knows nothing of the topic, the consumer's word on its service holds.

@@ -59,8 +59,11 @@ struct Option {
 
 const std::vector<Option>& options();
 
-// The rows of polis-consumer and of polis-propagator.
+// Rows of the table that have a file of their own: logging, polis-consumer, polis-propagator, and what only
+// files of the scenarios conductor have.
+std::vector<Option> log_options();
 std::vector<Option> consumer_options();
 std::vector<Option> propagator_options();
+std::vector<Option> conductor_options();
 
 }  // namespace infra::config

@@ -24,17 +24,6 @@ const Names<Validation>& validation_names()
     return names;
 }
 
-Rule log_level(LogLevel& (*field)(Config&))
-{
-    return one_of<LogLevel>({{"trace", LogLevel::trace},
-                             {"debug", LogLevel::debug},
-                             {"info", LogLevel::info},
-                             {"warning", LogLevel::warning},
-                             {"error", LogLevel::error},
-                             {"critical", LogLevel::critical}},
-                            {{"warn", LogLevel::warning}, {"err", LogLevel::error}}, field);
-}
-
 Option admin_port(BinarySet binary, std::string_view default_text)
 {
     return {.name = "ADMIN_PORT",
@@ -103,19 +92,6 @@ std::vector<Option> process_options()
          .rule = seconds(
              0, 600, [](Config & c) -> auto& { return c.drain_timeout; }),
          .help = "How long work in progress may take after SIGTERM."},
-        {.name = "LOG_LEVEL",
-         .yaml_path = "log.level",
-         .yaml_aliases = {"logging.level"},
-         .default_text = "info",
-         .rule = log_level([](Config & c) -> auto& { return c.log.level; }),
-         .help = "Least severe level that is logged."},
-        {.name = "LOG_FORMAT",
-         .yaml_path = "log.format",
-         .default_note = "text on a terminal, else json",
-         .rule = one_of<LogFormat>(
-             {{"json", LogFormat::json}, {"text", LogFormat::text}}, {},
-             [](Config & c) -> auto& { return c.log.format; }),
-         .help = "JSON Lines or text for people, on standard error."},
         {.name = "OTEL_EXPORTER_OTLP_ENDPOINT",
          .yaml_path = "otel.endpoint",
          .default_note = "off",
@@ -384,6 +360,7 @@ std::vector<Option> make_options()
 {
     std::vector<Option> table;
     append(table, process_options());
+    append(table, log_options());
     append(table, http_options());
     append(table, ingest_options());
     append(table, rule_options());
@@ -391,6 +368,7 @@ std::vector<Option> make_options()
     append(table, broker_options());
     append(table, consumer_options());
     append(table, propagator_options());
+    append(table, conductor_options());
     return table;
 }
 

@@ -60,6 +60,12 @@ std::vector<std::string> keys_below(const Path& group)
     return keys;
 }
 
+// Where a list stands for a map: its items have their places as names.
+bool may_be_list(const Path& path)
+{
+    return path == Path{"log", "files"} || path == Path{"logging", "files"};
+}
+
 // Walks the file along the known paths. It never descends below an unknown key, so its depth is that of the
 // table, whatever aliases the file plays with.
 class YamlWalk {
@@ -139,10 +145,21 @@ private:
             visit_option(value, path);
         } else if (is_group(path) && value.IsMap()) {
             visit_map(value, path);
+        } else if (may_be_list(path) && value.IsSequence()) {
+            visit_list(key, value, path);
         } else if (is_group(path) && value.IsNull()) {
             return;
         } else {
             unknown(key, path);
+        }
+    }
+
+    void visit_list(const YAML::Node& key, const YAML::Node& list, const Path& path)
+    {
+        for (std::size_t place = 0; place < list.size(); ++place) {
+            Path item = path;
+            item.push_back(std::to_string(place));
+            visit(key, list[place], item);
         }
     }
 

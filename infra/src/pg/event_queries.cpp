@@ -5,14 +5,12 @@
 #include <soci/postgresql/soci-postgresql.h>
 
 #include <algorithm>
-#include <random>
 
 namespace infra::pg {
 namespace {
 
 // A page may hold 100 payloads of a megabyte; beyond this it ends early and its Link goes on.
 constexpr std::size_t page_bytes_max = std::size_t{32} * 1024 * 1024;
-constexpr int quarantine_rows_max = 100'000;
 
 constexpr auto event_columns =
     "SELECT id::text, service, (extract(epoch FROM \"timestamp\") * 1000000)::bigint, payload::text, "
@@ -155,12 +153,6 @@ std::string read_deliveries(soci::session& session, const domain::Uuid& id)
     return out;
 }
 
-std::uint64_t random_bits()
-{
-    std::random_device device;
-    return static_cast<std::uint64_t>(device()) << 32 | device();
-}
-
 }  // namespace
 
 EventPage read_events(soci::session& session, const EventFilter& filter)
@@ -208,26 +200,6 @@ std::optional<std::string> read_event(soci::session& session, const domain::Uuid
     if (family.own.empty()) return std::nullopt;
     return family.own + R"(,"derived_events":[)" + family.derived + R"(],"deliveries":[)" +
            read_deliveries(session, id) + "]}";
-}
-
-std::optional<domain::Uuid> keep_in_quarantine(soci::session& session, const std::string& service,
-                                               const std::string& body, const std::string& errors_json)
-{
-    const auto now = std::chrono::floor<std::chrono::microseconds>(std::chrono::system_clock::now());
-    const auto id = domain::family_id(domain::id_tick_at(now), random_bits());
-    const std::string id_text = domain::to_string(id);
-    const long long rows_max = quarantine_rows_max;
-    // The body is valid UTF-8 without NUL here: it was parsed before it was refused.
-    soci::statement insert =
-        (session.prepare
-             << "INSERT INTO quarantine (id, service, body, errors) "
-                "SELECT CAST(:id AS uuid), :service, convert_to(:body, 'UTF8'), CAST(:errors AS jsonb) "
-                "WHERE (SELECT count(*) FROM (SELECT FROM quarantine LIMIT :rows_max) q) < :rows_max2",
-         soci::use(id_text), soci::use(service), soci::use(body), soci::use(errors_json), soci::use(rows_max),
-         soci::use(rows_max));
-    insert.execute(true);
-    if (insert.get_affected_rows() == 0) return std::nullopt;
-    return id;
 }
 
 }  // namespace infra::pg

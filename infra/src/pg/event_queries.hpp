@@ -34,8 +34,4 @@ EventPage read_events(soci::session& session, const EventFilter& filter);
 // The event with its derived events and deliveries as a JSON object; empty when there is none.
 std::optional<std::string> read_event(soci::session& session, const domain::Uuid& id);
 
-// Keeps a refused body for an operator and returns its id; empty when the quarantine is full.
-std::optional<domain::Uuid> keep_in_quarantine(soci::session& session, const std::string& service,
-                                               const std::string& body, const std::string& errors_json);
-
 }  // namespace infra::pg

@@ -26,13 +26,15 @@ WITH request AS (
 derived AS (
     INSERT INTO derived_keys (digest, event_id) SELECT * FROM unnest($3::uuid[], $4::uuid[])),
 event AS (
-    INSERT INTO events (id, occurred_at, derived_count, service, payload, patch, deduplication_key, validation_errors, suppressed)
-    SELECT id, occurred_at, derived_count, service, payload, patch, key, errors, suppressed::uuid[]
-    FROM unnest($5::uuid[], $6::timestamptz[], $7::int2[], $8::text[], $9::jsonb[], $10::jsonb[], $11::text[], $12::jsonb[], $13::text[])
-         t(id, occurred_at, derived_count, service, payload, patch, key, errors, suppressed))
-INSERT INTO outbox (seq, lane, key_hash, event_id, topic, payload)
-SELECT nextval('outbox_seq'), lane, key_hash, event_id, topic, payload
-FROM unnest($14::int2[], $15::int8[], $16::uuid[], $17::text[], $18::jsonb[]) t(lane, key_hash, event_id, topic, payload))";
+    INSERT INTO events (id, occurred_at, derived_count, service, payload, patch, deduplication_key, validation_errors, suppressed,
+                        traceparent, tracestate)
+    SELECT id, occurred_at, derived_count, service, payload, patch, key, errors, suppressed::uuid[], traceparent, tracestate
+    FROM unnest($5::uuid[], $6::timestamptz[], $7::int2[], $8::text[], $9::jsonb[], $10::jsonb[], $11::text[], $12::jsonb[], $13::text[], $19::text[], $20::text[])
+         t(id, occurred_at, derived_count, service, payload, patch, key, errors, suppressed, traceparent, tracestate))
+INSERT INTO outbox (seq, lane, key_hash, event_id, topic, payload, traceparent, tracestate)
+SELECT nextval('outbox_seq'), lane, key_hash, event_id, topic, payload, traceparent, tracestate
+FROM unnest($14::int2[], $15::int8[], $16::uuid[], $17::text[], $18::jsonb[], $21::text[], $22::text[])
+     t(lane, key_hash, event_id, topic, payload, traceparent, tracestate))";
 
 // The precondition of a stream's batch: every position stands where the batch begins. The row locks hold
 // until the end of the transaction.
@@ -133,6 +135,17 @@ void add_text_or_null(BinaryArray& array, std::string_view text)
         array.add_text(text);
     }
 }
+
+// The two columns of a trace, for one table.
+struct TraceArrays {
+    void add(const domain::TraceContext* trace)
+    {
+        add_text_or_null(parent, trace == nullptr ? std::string_view() : trace->parent);
+        add_text_or_null(state, trace == nullptr ? std::string_view() : trace->state);
+    }
+
+    BinaryArray parent{BinaryArray::Element::text}, state{BinaryArray::Element::text};
+};
 
 }  // namespace
 
@@ -267,6 +280,7 @@ void IngestTransaction::send_rows(const domain::IngestPlan& plan)
         service(Element::text);
     BinaryArray payload(Element::jsonb), patch(Element::jsonb), key(Element::text), errors(Element::jsonb);
     BinaryArray suppressed(Element::text);
+    TraceArrays trace;
     for (const auto& event : plan.events) {
         id.add(event.id);
         event.occurred_at ? occurred_at.add_time(*event.occurred_at) : occurred_at.add_null();
@@ -278,16 +292,19 @@ void IngestTransaction::send_rows(const domain::IngestPlan& plan)
         add_json_or_null(errors, event.validation_errors);
         event.suppressed.empty() ? suppressed.add_null()
                                  : suppressed.add_text(uuid_array_text(event.suppressed));
+        trace.add(event.trace);
     }
 
     BinaryArray lane(Element::int2), key_hash(Element::int8), event_id(Element::uuid), topic(Element::text);
     BinaryArray message(Element::jsonb);
+    TraceArrays message_trace;
     for (const auto& row : plan.outbox) {
         lane.add(row.lane);
         key_hash.add(row.key_hash);
         event_id.add(row.event_id);
         topic.add_text(row.topic);
         message.add_json(row.payload);
+        message_trace.add(row.trace);
     }
 
     const Param params[] = {request.new_digest.param(),
@@ -307,7 +324,11 @@ void IngestTransaction::send_rows(const domain::IngestPlan& plan)
                             key_hash.param(),
                             event_id.param(),
                             topic.param(),
-                            message.param()};
+                            message.param(),
+                            trace.parent.param(),
+                            trace.state.param(),
+                            message_trace.parent.param(),
+                            message_trace.state.param()};
     pipeline_->send("insert", params);
 }
 

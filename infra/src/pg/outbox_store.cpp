@@ -262,11 +262,14 @@ private:
         std::vector<domain::OutboxMessage> rows;
         rows.reserve(static_cast<std::size_t>(PQntuples(result)));
         for (int row = 0; row < PQntuples(result); ++row) {
-            rows.push_back({lane_at(result, row), integer(result, row, 1), integer(result, row, 2),
+            rows.push_back({lane_at(result, row),
+                            integer(result, row, 1),
+                            integer(result, row, 2),
                             domain::parse_uuid(PQgetvalue(result, row, 3)).value(),
                             PQgetvalue(result, row, 4),
                             std::string(PQgetvalue(result, row, 5),
-                                        static_cast<std::size_t>(PQgetlength(result, row, 5)))});
+                                        static_cast<std::size_t>(PQgetlength(result, row, 5))),
+                            {PQgetvalue(result, row, 6), PQgetvalue(result, row, 7)}});
         }
         return rows;
     }

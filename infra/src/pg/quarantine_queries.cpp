@@ -2,8 +2,15 @@
 
 #include <boost/json.hpp>
 
+#include <algorithm>
+#include <chrono>
+#include <random>
+#include <unordered_set>
+
 namespace infra::pg {
 namespace {
+
+constexpr long long quarantine_rows_max = 100'000;  // of what came over HTTP or Kafka
 
 // The key is shown as PostgreSQL escapes bytes: ASCII as it is, all others as \ooo.
 constexpr auto described = R"(
@@ -15,7 +22,9 @@ SELECT id::text, jsonb_build_object('id', id, 'service', nullif(service, ''), 'r
 FROM quarantine )";
 
 constexpr auto whole = R"(
-SELECT id::text, service, encode(body, 'hex'), topic, partition, message_offset, encode(message_key, 'hex'), headers::text
+SELECT id::text, service, encode(body, 'hex'), topic, partition, message_offset, encode(message_key, 'hex'), headers::text,
+    coalesce(request_key, ''), (extract(epoch FROM occurred_at) * 1000000)::bigint, coalesce(traceparent, ''),
+    coalesce(tracestate, '')
 FROM quarantine )";
 
 // An empty parameter is no condition, so that one constant text serves every filter.
@@ -64,11 +73,47 @@ std::vector<std::pair<std::string, std::string>> read_headers(const std::string&
     return headers;
 }
 
+app::Envelope read_envelope(const soci::row& row)
+{
+    app::Envelope envelope{row.get<std::string>(8)};
+    if (row.get_indicator(9) != soci::i_null)
+        envelope.occurred_at = domain::TimePoint{std::chrono::microseconds{row.get<long long>(9)}};
+    envelope.trace = {row.get<std::string>(10), row.get<std::string>(11)};
+    return envelope;
+}
+
+std::uint64_t random_bits()
+{
+    std::random_device device;
+    return static_cast<std::uint64_t>(device()) << 32U | device();
+}
+
+boost::json::value text_or_null(const std::string& text)
+{
+    if (text.empty()) return nullptr;
+    return boost::json::string(text);
+}
+
+boost::json::object row_of(const domain::Uuid& id, const RefusedEvent& event)
+{
+    boost::json::object row{{"id", domain::to_string(id)},
+                            {"body", event.body},
+                            {"errors", boost::json::parse(event.errors_json)},
+                            {"request_key", text_or_null(event.envelope.request_key)},
+                            {"traceparent", text_or_null(event.envelope.trace.parent)},
+                            {"tracestate", text_or_null(event.envelope.trace.state)}};
+    if (event.envelope.occurred_at) row["occurred_at"] = domain::format_time(*event.envelope.occurred_at);
+    return row;
+}
+
 KeptMessage to_kept(const soci::row& row)
 {
     KeptMessage kept{domain::parse_uuid(row.get<std::string>(0)).value(), row.get<std::string>(1),
                      from_hex(row.get<std::string>(2))};
-    if (row.get_indicator(3) == soci::i_null) return kept;
+    if (row.get_indicator(3) == soci::i_null) {
+        kept.envelope = read_envelope(row);
+        return kept;
+    }
     domain::StreamMessage message{{row.get<std::string>(3), row.get<int>(4)}, row.get<long long>(5)};
     if (row.get_indicator(6) != soci::i_null) message.key = from_hex(row.get<std::string>(6));
     message.headers = read_headers(row.get<std::string>(7));
@@ -77,7 +122,42 @@ KeptMessage to_kept(const soci::row& row)
     return kept;
 }
 
+// All of a request in one statement. The bodies are valid UTF-8 without NUL here: they were parsed before
+// they were refused.
+constexpr auto keep_sql =
+    "INSERT INTO quarantine (id, service, body, errors, request_key, occurred_at, traceparent, tracestate) "
+    "SELECT id, :service, convert_to(body, 'UTF8'), errors, request_key, occurred_at, traceparent, "
+    "tracestate "
+    "FROM jsonb_to_recordset(CAST(:events AS jsonb)) AS e(id uuid, body text, errors jsonb, request_key "
+    "text, "
+    "occurred_at timestamptz, traceparent text, tracestate text) ORDER BY id "
+    "LIMIT greatest(0, :rows_max - (SELECT count(*) FROM (SELECT FROM quarantine LIMIT :rows_max2) q)) "
+    "RETURNING id::text";
+
 }  // namespace
+
+std::vector<std::optional<domain::Uuid>> keep_in_quarantine(soci::session& session,
+                                                            const std::string& service,
+                                                            const std::vector<RefusedEvent>& events)
+{
+    const auto now = std::chrono::floor<std::chrono::microseconds>(std::chrono::system_clock::now());
+    auto tick = domain::id_tick_at(now);
+    std::vector<std::optional<domain::Uuid>> ids;
+    boost::json::array rows;
+    for (const auto& event : events) {
+        ids.emplace_back(domain::family_id(tick++, random_bits()));
+        rows.push_back(row_of(*ids.back(), event));
+    }
+    const std::string text = boost::json::serialize(rows);
+    const soci::rowset<std::string> returned =
+        (session.prepare << keep_sql, soci::use(service), soci::use(text), soci::use(quarantine_rows_max),
+         soci::use(quarantine_rows_max));
+    const std::unordered_set<std::string> kept(returned.begin(), returned.end());
+    for (auto& id : ids) {
+        if (!kept.contains(domain::to_string(*id))) id.reset();
+    }
+    return ids;
+}
 
 QuarantinePage list_quarantine(soci::session& session, const QuarantineFilter& filter)
 {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "app/ingest.hpp"
 #include "domain/ids.hpp"
 #include "domain/stream.hpp"
 
@@ -27,13 +28,26 @@ struct QuarantinePage {
     bool full = false;  // there may be more
 };
 
+// One event that strict validation refused over HTTP.
+struct RefusedEvent {
+    std::string body;         // its own JSON text, also where it came in a batch or a CloudEvent
+    std::string errors_json;  // JSON array
+    app::Envelope envelope;
+};
+
 // With everything that is needed to try again.
 struct KeptMessage {
     domain::Uuid id;
     std::string service;
     std::string body;
+    app::Envelope envelope = {};                        // of what came over HTTP
     std::optional<domain::StreamMessage> message = {};  // empty = it came over HTTP
 };
+
+// The ids under which they are kept, in order; empty where the quarantine is full.
+std::vector<std::optional<domain::Uuid>> keep_in_quarantine(soci::session& session,
+                                                            const std::string& service,
+                                                            const std::vector<RefusedEvent>& events);
 
 QuarantinePage list_quarantine(soci::session& session, const QuarantineFilter& filter);
 std::optional<std::string> show_quarantined(soci::session& session, const domain::Uuid& id);

@@ -93,6 +93,8 @@ Headers headers_of(const domain::OutboxMessage& message, const HttpSinkOptions& 
     append(headers, "ce-source", "/polis/events/" + domain::to_string(domain::family_base(message.event_id)));
     append(headers, "ce-time", domain::format_time(domain::id_time(message.event_id)));
     if (!options.subscription.empty()) append(headers, "ce-subscription", header_value(options.subscription));
+    if (!message.trace.parent.empty()) append(headers, "traceparent", message.trace.parent);
+    if (!message.trace.state.empty()) append(headers, "tracestate", message.trace.state);
     const std::string webhook_id = "msg_" + id;
     const std::string timestamp = unix_seconds_now();
     append(headers, "webhook-id", webhook_id);

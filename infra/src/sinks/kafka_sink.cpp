@@ -71,9 +71,11 @@ DeliveryOutcome outcome_of(rd_kafka_resp_err_t code)
     }
 }
 
+constexpr std::size_t headers_usual = 9;  // room; more are added all the same
+
 Headers headers_of(const domain::OutboxMessage& message, const std::string& subscription)
 {
-    Headers headers(rd_kafka_headers_new(8));
+    Headers headers(rd_kafka_headers_new(headers_usual));
     const auto add = [&headers](const char* name, const std::string& value) {
         rd_kafka_header_add(headers.get(), name, -1, value.data(), static_cast<ssize_t>(value.size()));
     };
@@ -84,6 +86,8 @@ Headers headers_of(const domain::OutboxMessage& message, const std::string& subs
     add("ce_source", "/polis/events/" + domain::to_string(domain::family_base(message.event_id)));
     add("ce_time", domain::format_time(domain::id_time(message.event_id)));
     if (!subscription.empty()) add("ce_subscription", subscription);
+    if (!message.trace.parent.empty()) add("traceparent", message.trace.parent);
+    if (!message.trace.state.empty()) add("tracestate", message.trace.state);
     return headers;
 }
 

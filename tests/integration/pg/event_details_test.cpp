@@ -1,6 +1,7 @@
 #include "delivering.hpp"
 #include "pg/connection.hpp"
 #include "pg/event_queries.hpp"
+#include "pg/quarantine_queries.hpp"
 #include "writing.hpp"
 
 #include <boost/json.hpp>
@@ -125,23 +126,50 @@ TEST_SUITE("infra/pg/event_queries")
         CHECK_FALSE(read_event(*sql, domain::Uuid{}).has_value());
     }
 
+    TEST_CASE("a refused event is kept with what came beside its payload")
+    {
+        const Database database;
+        const auto sql = query_session(database);
+        const app::Envelope envelope{
+            "key", domain::parse_time("2026-01-02T03:04:05.678901Z"), {"parent", "state"}};
+        const auto ids = infra::pg::keep_in_quarantine(
+            *sql, "s", {{"{\"n\":1}", "[]", envelope}, {"{\"n\":2}", "[]", {}}});
+        REQUIRE(ids.size() == 2);
+        const auto kept = infra::pg::read_quarantined(*sql, ids[0].value());
+        REQUIRE(kept.has_value());
+        CHECK(kept->body == "{\"n\":1}");
+        CHECK(kept->envelope.request_key == "key");
+        CHECK(kept->envelope.occurred_at == envelope.occurred_at);
+        CHECK(kept->envelope.trace == envelope.trace);
+        const auto bare = infra::pg::read_quarantined(*sql, ids[1].value());
+        REQUIRE(bare.has_value());
+        CHECK(bare->envelope.request_key.empty());
+        CHECK_FALSE(bare->envelope.occurred_at.has_value());
+        CHECK(bare->envelope.trace == domain::TraceContext{});
+    }
+
     TEST_CASE("a refused body is kept as it came, up to a number of them")
     {
         const Database database;
         const auto sql = query_session(database);
         auto session = database.session();
         const std::string body = "{\"a\": \"\\\\ :b ü' \\u0041\"}";
-        const auto id =
-            infra::pg::keep_in_quarantine(*sql, "health", body, R"([{"field":"a","message":"m"}])");
-        REQUIRE(id.has_value());
+        const infra::pg::RefusedEvent refused{body, R"([{"field":"a","message":"m"}])", {}};
+        const auto ids = infra::pg::keep_in_quarantine(*sql, "health", {refused});
+        REQUIRE(ids.size() == 1);
+        REQUIRE(ids[0].has_value());
         CHECK(session.rows(
                   "SELECT id, service, convert_from(body, 'UTF8'), errors, created_at > now() - interval "
                   "'1 min' FROM quarantine") ==
-              Rows{{text(*id), "health", body, R"([{"field": "a", "message": "m"}])", "t"}});
+              Rows{{text(*ids[0]), "health", body, R"([{"field": "a", "message": "m"}])", "t"}});
         session.execute(
             "INSERT INTO quarantine SELECT gen_random_uuid(), 's', '', '[]' FROM generate_series(1, 99998)");
-        CHECK(infra::pg::keep_in_quarantine(*sql, "health", body, "[]").has_value());
-        CHECK_FALSE(infra::pg::keep_in_quarantine(*sql, "health", body, "[]").has_value());
+        const auto last = infra::pg::keep_in_quarantine(*sql, "health", {refused, refused, refused});
+        REQUIRE(last.size() == 3);
+        CHECK(last[0].has_value());
+        CHECK_FALSE(last[1].has_value());
+        CHECK_FALSE(last[2].has_value());
+        CHECK_FALSE(infra::pg::keep_in_quarantine(*sql, "health", {refused})[0].has_value());
         CHECK(session.number("SELECT count(*) FROM quarantine") == 100'000);
     }
 }

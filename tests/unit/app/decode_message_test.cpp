@@ -10,13 +10,14 @@ struct Setup {
     domain::ServiceRegistry registry;
     app::IngestPolicy policy;
     fakes::ScriptedRecords records;
+    std::size_t value_bytes_max = 100;
     domain::RouteTable routes{
         {{"t", {domain::RouteBy::service, "city"}}, {"r", {domain::RouteBy::record, ""}}}, {}};
 
     app::Decoded decode(const domain::StreamMessage& message)
     {
         const app::PrepareEvent prepare(registry, policy);
-        return app::DecodeMessage(prepare, records, routes, 100)(message);
+        return app::DecodeMessage(prepare, records, routes, value_bytes_max)(message);
     }
 };
 
@@ -85,6 +86,32 @@ TEST_SUITE("app/decode_message")
             REQUIRE(std::holds_alternative<domain::PreparedEvent>(decoded));
             CHECK(std::get<domain::PreparedEvent>(decoded).request_key == key);
             CHECK(std::get<domain::PreparedEvent>(decoded).payload == R"({"n":1})");
+        }
+    }
+
+    TEST_CASE("the trace is that of the message's headers, else of the CloudEvent")
+    {
+        const std::string parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        const std::string other = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00";
+        const std::string structured =
+            R"({"specversion":"1.0","id":"s1","source":"/a","type":"t","data":{},"traceparent":")" + other +
+            "\"}";
+        const std::pair<std::string, std::string> is_structured{"content-type",
+                                                                "application/cloudevents+json"};
+        const std::pair<domain::StreamMessage, domain::TraceContext> cases[] = {
+            {message("{}"), {}},
+            {message("{}", {{"TraceParent", parent}, {"tracestate", "a=1"}}), {parent, "a=1"}},
+            {message("{}", {{"traceparent", "nonsense"}, {"tracestate", "a=1"}}), {}},
+            {message(structured, {is_structured}), {other, ""}},
+            {message(structured, {is_structured, {"traceparent", parent}}), {parent, ""}},
+        };
+        for (const auto& [each, trace] : cases) {
+            Setup setup;
+            setup.value_bytes_max = 1000;
+            const auto decoded = setup.decode(each);
+            REQUIRE(std::holds_alternative<domain::PreparedEvent>(decoded));
+            CHECK(std::get<domain::PreparedEvent>(decoded).trace.parent == trace.parent);
+            CHECK(std::get<domain::PreparedEvent>(decoded).trace.state == trace.state);
         }
     }
 

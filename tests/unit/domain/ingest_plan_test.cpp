@@ -158,6 +158,26 @@ TEST_SUITE("domain/ingest")
         CHECK(result.outbox[1].topic == "event.transport");
     }
 
+    TEST_CASE("the trace goes with the base event and with every message that follows from it")
+    {
+        const domain::TraceContext trace{"parent", "state"};
+        auto event = event_of("health");
+        event.derived = {derived_of("transport", "k", 1s), derived_of("security", "k", 1s)};
+        event.publish_base = true;
+        event.trace = trace;
+        const std::vector<PreparedEvent> events{event};
+        const auto made = plan(events);
+        REQUIRE(made.events.size() == 3);
+        REQUIRE(made.events[0].trace != nullptr);
+        CHECK(*made.events[0].trace == trace);
+        CHECK(made.events[1].trace == nullptr);
+        REQUIRE(made.outbox.size() == 3);
+        for (const auto& message : made.outbox) {
+            REQUIRE(message.trace != nullptr);
+            CHECK(*message.trace == trace);
+        }
+    }
+
     TEST_CASE("a repeat of an earlier request answers as the first time and writes nothing")
     {
         const IngestAnswer first{id_before(1h), {id_before(2h)}, {id_before(2h)}, "[1]", false};

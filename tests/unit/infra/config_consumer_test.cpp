@@ -12,8 +12,34 @@ namespace {
 
 // The file of the system that Polis replaces, with its keys.
 constexpr auto older_file = R"(
+name: base-scenarios
 logging:
   level: INFO
+  files:
+    - filename: logs/info.log
+      level: INFO
+    - filename: logs/error.log
+      level: ERROR
+    - filename: logs/all.log
+fileserver:
+  url: http://files.example
+  bucket: cadastre
+  cadastre_path: a/b.pickle
+  access_key: somebody
+  secret_key: geheim
+urban_api:
+  host: urban.example
+  auth:
+    auth_server_url: https://id.example
+    realm: city
+    client_id: conductor
+    client_secret: geheim
+    scope: null
+    request_timeout_seconds: 10
+    refresh_before_expiry_seconds: 30
+    background_refresh: true
+  ping_timeout_seconds: 2
+  operation_timeout_seconds: 60
 prometheus:
   port: 9100
   disable: true
@@ -48,6 +74,14 @@ TEST_SUITE("infra/config")
             space.load(Binary::consumer, {{"CONFIG_PATH", "polis.yaml"}, {"DATABASE_URL", database_url}});
         CHECK_MESSAGE(loaded.faults.empty(), joined(loaded.faults));
         const auto& kafka = loaded.config.kafka;
+        const auto& log = loaded.config.log;
+        CHECK(log.name == "base-scenarios");
+        REQUIRE(log.files.size() == 3);
+        CHECK(log.files.at("0").path == "logs/info.log");
+        CHECK(log.files.at("0").level == infra::LogLevel::info);
+        CHECK(log.files.at("1").level == infra::LogLevel::error);
+        CHECK(log.files.at("2").path == "logs/all.log");
+        CHECK_FALSE(log.files.at("2").level.has_value());
         CHECK(loaded.config.admin.port == 9100);
         CHECK(loaded.config.admin.disabled);
         CHECK(kafka.client_id == "scenarios-conductor");
@@ -72,6 +106,14 @@ TEST_SUITE("infra/config")
             {"kafka:\n  properties:\n    no.such: geheim\n", "must be a property of librdkafka"},
             {"broker:\n  enable_auto_commit: true\n", "must be false"},
             {"broker:\n  group: x\n", "unknown key"},
+            {"logging:\n  files:\n    - level: INFO\n", "must stand beside a filename"},
+            {"logging:\n  files:\n    - filename: a\n      level: LOUD\n", "must be trace, debug"},
+            {"logging:\n  files:\n    - filename: a\n      size: 1\n", "unknown key"},
+            {"logging:\n  files: [a.log]\n", "must be a map"},
+            {"prometheus:\n  - port: 1\n", "must be a map"},
+            {"fileserver:\n  user: x\n", "unknown key"},
+            {"urban_api:\n  auth: {auth_server_url: nowhere}\n", "http"},
+            {"urban_api: {ping_timeout_seconds: soon}\n", "must be 0 to 3600 seconds"},
         };
         for (const auto& entry : cases) {
             const auto& [text, fault] = entry;

@@ -7,10 +7,13 @@
 
 #include <atomic>
 #include <cmath>
+#include <filesystem>
+#include <fstream>
 #include <limits>
 #include <sstream>
 #include <string>
 #include <thread>
+#include <unistd.h>
 #include <vector>
 
 namespace json = boost::json;
@@ -52,6 +55,27 @@ public:
 private:
     std::ostringstream stream_;
 };
+
+struct Folder {
+    Folder() : path(std::filesystem::temp_directory_path() / ("polis-log-" + std::to_string(::getpid())))
+    {
+        std::filesystem::create_directories(path);
+    }
+    ~Folder() { std::filesystem::remove_all(path); }
+    Folder(const Folder&) = delete;
+    Folder& operator=(const Folder&) = delete;
+
+    const std::filesystem::path path;
+};
+
+std::vector<std::string> events_in(const std::filesystem::path& file)
+{
+    std::vector<std::string> events;
+    std::ifstream input(file);
+    for (std::string line; std::getline(input, line);)
+        events.emplace_back(json::parse(line).at("event").as_string());
+    return events;
+}
 
 std::string logged_value(std::string_view value)
 {
@@ -247,6 +271,47 @@ TEST_SUITE("infra/log")
 
 TEST_SUITE("infra/log/repeat_limiter")
 {
+    TEST_CASE("a file gets JSON Lines from its own level on, and is appended to")
+    {
+        const Folder folder;
+        const auto all = folder.path / "made" / "all.log";
+        const auto errors = folder.path / "errors.log";
+        std::ostringstream stream;
+        for (int turn = 0; turn < 2; ++turn) {
+            infra::init_logging(
+                {.level = LogLevel::warning,
+                 .format = LogFormat::text,
+                 .logger = "test",
+                 .stream = &stream,
+                 .files = {{all.string(), LogLevel::debug}, {errors.string(), LogLevel::error}}});
+            CHECK(infra::log_enabled(LogLevel::debug));
+            CHECK_FALSE(infra::log_enabled(LogLevel::trace));
+            infra::log_debug("small", {{"n", turn}});
+            infra::log_error("large", {{"n", turn}});
+        }
+        infra::init_logging({});
+        CHECK_FALSE(infra::log_enabled(LogLevel::debug));
+        CHECK(events_in(all) == std::vector<std::string>{"small", "large", "small", "large"});
+        CHECK(events_in(errors) == std::vector<std::string>{"large", "large"});
+        CHECK(stream.str().find("small") == std::string::npos);
+        CHECK(stream.str().find("large") != std::string::npos);
+    }
+
+    TEST_CASE("a file without a level follows the process, and one that cannot be opened is told")
+    {
+        const Folder folder;
+        const auto file = folder.path / "a.log";
+        std::ostringstream stream;
+        infra::init_logging(
+            {.level = LogLevel::warning, .logger = "test", .stream = &stream, .files = {{file.string()}}});
+        infra::log_info("before");
+        infra::set_log_level(LogLevel::info);
+        infra::log_info("after");
+        CHECK(events_in(file) == std::vector<std::string>{"after"});
+        CHECK_THROWS(infra::init_logging({.logger = "test", .files = {{folder.path.string()}}}));
+        infra::init_logging({});
+    }
+
     TEST_CASE("ten lines in ten seconds pass, the next window begins anew")
     {
         infra::RepeatLimiter limiter;

@@ -132,6 +132,8 @@ struct LogConfig {
     LogLevel level = LogLevel::info;
     LogFormat format = LogFormat::json;
     bool colour = false;
+    std::string name;                      // of this installation; empty = the program's
+    std::map<std::string, LogFile> files;  // by their places in the list
 };
 
 struct PropagatorStream {

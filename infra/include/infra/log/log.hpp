@@ -11,6 +11,7 @@
 #include <string_view>
 #include <type_traits>
 #include <variant>
+#include <vector>
 
 // Structured logging to standard error: one line an event, written whole. Safe to call from every thread.
 //
@@ -29,6 +30,7 @@ struct LogOptions {
     std::string logger;              // the program, without the "polis-" prefix
     bool colour = false;             // text format only
     std::ostream* stream = nullptr;  // instead of standard error, for tests; must outlive its use
+    std::vector<LogFile> files = {};
 };
 
 // A string literal: what is logged.
@@ -120,7 +122,8 @@ struct LogField {
 
 using LogFields = std::initializer_list<LogField>;
 
-// Before this call lines go to standard error as JSON at level info. May be called again.
+// Before this call lines go to standard error as JSON at level info. May be called again. Throws where a file
+// cannot be opened.
 void init_logging(const LogOptions& options);
 
 // Reports suppressed repeats that are still unreported. For the end of main().
