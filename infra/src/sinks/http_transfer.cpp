@@ -3,6 +3,7 @@
 #include "domain/http_outcome.hpp"
 #include "domain/ids.hpp"
 #include "net/addresses.hpp"
+#include "sinks/attributes.hpp"
 #include "sinks/signature.hpp"
 
 #include <algorithm>
@@ -87,12 +88,8 @@ Headers headers_of(const domain::OutboxMessage& message, const HttpSinkOptions& 
     Headers headers;
     append(headers, "Content-Type", "application/json");
     append(headers, "Expect", "");  // removes it: servers that ignore it would cost a second each
-    append(headers, "ce-specversion", "1.0");
-    append(headers, "ce-id", id);
-    append(headers, "ce-type", header_value(message.topic));
-    append(headers, "ce-source", "/polis/events/" + domain::to_string(domain::family_base(message.event_id)));
-    append(headers, "ce-time", domain::format_time(domain::id_time(message.event_id)));
-    if (!options.subscription.empty()) append(headers, "ce-subscription", header_value(options.subscription));
+    for (const auto& [name, value] : cloud_attributes(message, options.subscription))
+        append(headers, "ce-" + std::string(name), header_value(value));
     const std::string webhook_id = "msg_" + id;
     const std::string timestamp = unix_seconds_now();
     append(headers, "webhook-id", webhook_id);

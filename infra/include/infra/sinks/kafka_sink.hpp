@@ -5,6 +5,8 @@
 #include <chrono>
 #include <memory>
 #include <string>
+#include <utility>
+#include <vector>
 
 namespace infra {
 
@@ -13,6 +15,8 @@ struct KafkaSinkOptions {
     std::string topic = {};               // empty = the message's own
     std::chrono::milliseconds timeout{};  // until the broker has acknowledged, librdkafka's tries included
     std::string subscription = {};        // sent as `ce_subscription` when not empty
+    std::vector<std::pair<std::string, std::string>> headers = {};
+    std::string content_type = "application/json";
 };
 
 // Produces each message as a CloudEvent in binary mode: value = payload, `ce_*` headers, and the hash of the
