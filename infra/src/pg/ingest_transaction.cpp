@@ -30,9 +30,10 @@ event AS (
     SELECT id, occurred_at, derived_count, service, payload, patch, key, errors, suppressed::uuid[]
     FROM unnest($5::uuid[], $6::timestamptz[], $7::int2[], $8::text[], $9::jsonb[], $10::jsonb[], $11::text[], $12::jsonb[], $13::text[])
          t(id, occurred_at, derived_count, service, payload, patch, key, errors, suppressed))
-INSERT INTO outbox (seq, lane, key_hash, event_id, topic, payload)
-SELECT nextval('outbox_seq'), lane, key_hash, event_id, topic, payload
-FROM unnest($14::int2[], $15::int8[], $16::uuid[], $17::text[], $18::jsonb[]) t(lane, key_hash, event_id, topic, payload))";
+INSERT INTO outbox (seq, lane, key_hash, event_id, topic, payload, ordering_key)
+SELECT nextval('outbox_seq'), lane, key_hash, event_id, topic, payload, ordering_key
+FROM unnest($14::int2[], $15::int8[], $16::uuid[], $17::text[], $18::jsonb[], $19::text[])
+     t(lane, key_hash, event_id, topic, payload, ordering_key))";
 
 // The precondition of a stream's batch: every position stands where the batch begins. The row locks hold
 // until the end of the transaction.
@@ -281,13 +282,14 @@ void IngestTransaction::send_rows(const domain::IngestPlan& plan)
     }
 
     BinaryArray lane(Element::int2), key_hash(Element::int8), event_id(Element::uuid), topic(Element::text);
-    BinaryArray message(Element::jsonb);
+    BinaryArray message(Element::jsonb), ordering_key(Element::text);
     for (const auto& row : plan.outbox) {
         lane.add(row.lane);
         key_hash.add(row.key_hash);
         event_id.add(row.event_id);
         topic.add_text(row.topic);
         message.add_json(row.payload);
+        add_text_or_null(ordering_key, row.ordering_key);
     }
 
     const Param params[] = {request.new_digest.param(),
@@ -307,7 +309,8 @@ void IngestTransaction::send_rows(const domain::IngestPlan& plan)
                             key_hash.param(),
                             event_id.param(),
                             topic.param(),
-                            message.param()};
+                            message.param(),
+                            ordering_key.param()};
     pipeline_->send("insert", params);
 }
 

@@ -266,7 +266,8 @@ private:
                             domain::parse_uuid(PQgetvalue(result, row, 3)).value(),
                             PQgetvalue(result, row, 4),
                             std::string(PQgetvalue(result, row, 5),
-                                        static_cast<std::size_t>(PQgetlength(result, row, 5)))});
+                                        static_cast<std::size_t>(PQgetlength(result, row, 5))),
+                            PQgetvalue(result, row, 6)});
         }
         return rows;
     }

@@ -19,8 +19,8 @@ struct KafkaSinkOptions {
     std::string content_type = "application/json";
 };
 
-// Produces each message as a CloudEvent in binary mode: value = payload, `ce_*` headers, and the hash of the
-// ordering key as the record's key, so that a key stays in one partition. The producer is idempotent, and a
+// Produces each message as a CloudEvent in binary mode: value = payload, `ce_*` headers, and the ordering key
+// as the record's key, so that a key stays in one partition. The producer is idempotent, and a
 // message is done when the broker's report says so. All reports come on one thread of the sink.
 class KafkaSink final : public app::MessageSink {
 public:
