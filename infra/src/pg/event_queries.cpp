@@ -1,5 +1,7 @@
 #include "pg/event_queries.hpp"
 
+#include "app/system_now.hpp"
+
 #include <boost/json/serialize.hpp>
 #include <boost/json/string.hpp>
 #include <soci/postgresql/soci-postgresql.h>
@@ -213,7 +215,7 @@ std::optional<std::string> read_event(soci::session& session, const domain::Uuid
 std::optional<domain::Uuid> keep_in_quarantine(soci::session& session, const std::string& service,
                                                const std::string& body, const std::string& errors_json)
 {
-    const auto now = std::chrono::floor<std::chrono::microseconds>(std::chrono::system_clock::now());
+    const auto now = app::system_now();
     const auto id = domain::family_id(domain::id_tick_at(now), random_bits());
     const std::string id_text = domain::to_string(id);
     const long long rows_max = quarantine_rows_max;

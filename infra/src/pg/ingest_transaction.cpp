@@ -1,6 +1,7 @@
 #include "pg/ingest_transaction.hpp"
 
 #include "app/decode_message.hpp"
+#include "app/system_now.hpp"
 #include "pg/binary.hpp"
 
 #include <algorithm>
@@ -64,11 +65,6 @@ std::uint64_t random_bits()
         return std::mt19937_64(seed);
     }();
     return generator();
-}
-
-domain::TimePoint system_now()
-{
-    return std::chrono::floor<std::chrono::microseconds>(std::chrono::system_clock::now());
 }
 
 domain::Uuid uuid_field(const PGresult* result, int row, int column)
@@ -250,7 +246,7 @@ domain::IngestPlan IngestTransaction::plan(std::span<const domain::PreparedEvent
     if (stream != nullptr) check_steps(results.back().get(), stream->steps.size());
     std::optional<domain::Uuid> newest;
     if (PQntuples(results[2].get()) > 0) newest = uuid_field(results[2].get(), 0, 0);
-    domain::FamilyIds ids(system_now(), newest, random_bits);
+    domain::FamilyIds ids(app::system_now(), newest, random_bits);
     return domain::plan_ingest(batch, read_keys(results[3].get(), results[4].get()), ids);
 }
 
