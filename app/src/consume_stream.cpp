@@ -1,5 +1,7 @@
 #include "app/consume_stream.hpp"
 
+#include "app/system_now.hpp"
+
 #include <algorithm>
 #include <exception>
 #include <random>
@@ -17,7 +19,7 @@ std::uint64_t random_bits()
 
 domain::Uuid new_id()
 {
-    const auto now = std::chrono::floor<std::chrono::microseconds>(std::chrono::system_clock::now());
+    const auto now = system_now();
     return domain::family_id(domain::id_tick_at(now), random_bits());
 }
 

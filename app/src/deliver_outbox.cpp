@@ -1,5 +1,6 @@
 #include "app/deliver_outbox.hpp"
 
+#include "app/system_now.hpp"
 #include "domain/ingest.hpp"
 
 #include <algorithm>
@@ -23,11 +24,6 @@ constexpr auto requests_interval = 1000ms;
 constexpr std::int64_t requests_max = 500;
 // Replays join a lane only while its shelf is short, so that they never stop the reading of new messages.
 constexpr std::size_t shelf_rows_for_requests = 500;
-
-domain::TimePoint system_now()
-{
-    return std::chrono::floor<std::chrono::microseconds>(std::chrono::system_clock::now());
-}
 
 std::chrono::nanoseconds steady_now() { return std::chrono::steady_clock::now().time_since_epoch(); }
 

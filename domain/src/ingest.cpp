@@ -1,5 +1,7 @@
 #include "domain/ingest.hpp"
 
+#include "domain/outbox.hpp"
+
 #include <algorithm>
 #include <utility>
 
@@ -45,7 +47,7 @@ private:
         if (event.publish_base) {
             const auto hash = ordering_hash({reinterpret_cast<const char*>(base.data), base.size()});
             plan_.outbox.push_back(
-                {lane_of(hash), hash, base, topic_of(event.service), event.payload, &event.trace});
+                {lane_of(hash), hash, base, topic_of(event.service), event.payload, {}, &event.trace});
         }
         std::vector<std::optional<Uuid>> suppressed(event.derived.size());
         for (std::size_t i = 0; i < event.derived.size(); ++i) {
@@ -77,7 +79,8 @@ private:
         const auto hash = ordering_hash(derived.key);
         plan_.events.push_back(
             {id, derived.service, derived.payload, {}, derived.key, {}, std::nullopt, 0, {}});
-        plan_.outbox.push_back({lane_of(hash), hash, id, topic_of(derived.service), derived.payload, &trace});
+        plan_.outbox.push_back(
+            {lane_of(hash), hash, id, topic_of(derived.service), derived.payload, derived.key, &trace});
         return std::nullopt;
     }
 
@@ -87,6 +90,11 @@ private:
 };
 
 }  // namespace
+
+std::string shown_ordering_key(const OutboxMessage& message)
+{
+    return message.ordering_key.empty() ? to_string(family_base(message.event_id)) : message.ordering_key;
+}
 
 std::int64_t ordering_hash(std::string_view ordering_key)
 {

@@ -242,6 +242,24 @@ private:
 
 }  // namespace
 
+namespace {
+
+// scheme://user:password@host -> scheme://user:***@host. A raw `@` may be part of the password, never of the
+// host.
+std::string without_password(std::string_view url)
+{
+    const auto start = url.find("://");
+    if (start == std::string_view::npos) return std::string(url);
+    const auto authority = url.substr(start + 3, url.find_first_of("/?#", start + 3) - (start + 3));
+    const auto at = authority.rfind('@');
+    const auto colon = authority.find(':');
+    if (at == std::string_view::npos || colon > at) return std::string(url);
+    std::string shown(url.substr(0, start + 3 + colon + 1));
+    return shown.append("***").append(url.substr(start + 3 + at));
+}
+
+}  // namespace
+
 bool valid_subscription_name(std::string_view name)
 {
     return name.size() <= name_chars_max && is_word(name, "._-") && name != "." && name != "..";
@@ -275,6 +293,8 @@ void merge_settings(boost::json::object& target, const boost::json::object& patc
 boost::json::object shown_settings(const boost::json::object& json)
 {
     auto shown = json;
+    if (auto* sink = shown.if_contains("sink"); sink != nullptr && sink->is_string())
+        *sink = without_password(text_of(*sink));
     if (auto* secrets = shown.if_contains("secrets"); secrets != nullptr && secrets->is_array()) {
         for (auto& secret : secrets->get_array()) secret = "***";
     }

@@ -32,7 +32,7 @@ needs_of() {
     case $1 in
         build)
             echo g++ cmake ninja-build ccache make "pkg-config|pkgconf" libsoci-dev libpq-dev libfmt-dev doctest-dev \
-                libspdlog-dev prometheus-cpp-dev librdkafka-dev libavro-dev libssl-dev libyaml-cpp-dev libcli11-dev \
+                libspdlog-dev prometheus-cpp-dev librdkafka-dev librabbitmq-dev libavro-dev libssl-dev libyaml-cpp-dev libcli11-dev \
                 libcurl4-openssl-dev zlib1g-dev python3 BOOST NPM
             ;;
         run) echo curl ca-certificates POSTGRESQL ;;

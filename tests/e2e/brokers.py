@@ -1,4 +1,4 @@
-"""Real brokers for the tests: Apache Kafka's own server (KRaft, one node), and a schema registry.
+"""Real brokers for the tests: Apache Kafka's own server (KRaft, one node), Debian's RabbitMQ, and a schema registry.
 
 Both come from Maven Central (tests/kafka/*.xml) and need Java 17, which `deps.sh brokers` installs. Each server has a
 private directory and free loopback ports, keeps them over a restart, and is stopped by its own pid.
@@ -8,6 +8,7 @@ import atexit
 import contextlib
 import fcntl
 import hashlib
+import importlib
 import json
 import os
 import shutil
@@ -16,6 +17,7 @@ import string
 import subprocess
 import tempfile
 import time
+import urllib.parse
 import urllib.request
 
 import registry_gate
@@ -30,6 +32,9 @@ client_packages = repository / "build/brokers/clients"
 package = manifests / "package.json"
 kafka_start_seconds = 90
 registry_start_seconds = 90
+python_packages = repository / "build/brokers/python"
+rabbitmq_programs = "/usr/lib/rabbitmq/bin"
+rabbitmq_start_seconds = 90
 fetch_seconds = 570
 kcat_seconds = 60
 
@@ -44,7 +49,15 @@ def _stop_everything():
 
 def missing_tools():
     """Why the brokers cannot run here, or an empty string."""
-    missing = [tool for tool in ("java", "mvn", "kcat") if shutil.which(tool) is None]
+    return _missing("java", "mvn", "kcat")
+
+
+def missing_rabbitmq():
+    return _missing("epmd", f"{rabbitmq_programs}/rabbitmq-server")
+
+
+def _missing(*tools):
+    missing = [tool for tool in tools if shutil.which(tool) is None]
     return f"not installed: {', '.join(missing)} (infra/tools/deps.sh brokers)" if missing else ""
 
 
@@ -117,6 +130,24 @@ def kafkajs_produce(kafka, registry, topic, subject, schema, **order):
     return json.loads(result.stdout.splitlines()[-1])
 
 
+def python_package(name, version):
+    """The module of a PyPI package: as installed, or fetched once with pip."""
+    with contextlib.suppress(ImportError):
+        return importlib.import_module(name)
+    folder = python_packages / f"{name}-{version}"
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with open(folder.with_suffix(".lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.exists():
+            fetched = folder.with_suffix(".new")
+            shutil.rmtree(fetched, ignore_errors=True)
+            command = [sys.executable, "-m", "pip", "install", "-q", "--target", fetched, f"{name}=={version}"]
+            subprocess.run(command, check=True, capture_output=True, timeout=fetch_seconds)
+            fetched.rename(folder)
+    sys.path.insert(0, str(folder))
+    return importlib.import_module(name)
+
+
 class Server:
     """A server process with a private directory. `stop` and `kill` keep the data; `clean_up` removes it."""
 
@@ -126,9 +157,9 @@ class Server:
         self.process = None
         _running.add(self)
 
-    def launch(self, *command):
+    def launch(self, *command, env=None):
         with open(self.log_path, "ab") as log:
-            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=env)
 
     def log_text(self):
         with open(self.log_path, errors="replace") as log:
@@ -275,6 +306,93 @@ class Kafka(Server):
         # A fetch that waits for the next message would never find the end of a topic that somebody writes to.
         text = self.kcat("-C", "-t", topic, "-o", "beginning", "-e", "-J", "-X", "fetch.wait.max.ms=10")
         return [json.loads(line) for line in text.splitlines() if line]
+
+
+class RabbitMq(Server):
+    """Debian's rabbitmq-server: one node with a private data directory, its own Erlang port mapper and no plugin.
+
+    Stopped with SIGTERM it saves what is persistent; `stop` and `start` keep the data.
+    """
+
+    user, password = "polis", "secret/p@ss"
+
+    def __init__(self):
+        super().__init__("rabbitmq")
+        self.port, self.distribution_port, self.mapper_port = free_ports(3)
+        self.address = f"127.0.0.1:{self.port}"
+        self.url = f"amqp://{self.user}:{urllib.parse.quote(self.password, safe='')}@{self.address}/"
+        config = os.path.join(self.directory, "rabbitmq.conf")
+        with open(config, "w") as file:
+            file.write(
+                f"listeners.tcp.default = {self.address}\n"
+                f"default_user = {self.user}\ndefault_pass = {self.password}\n"
+                "log.file = false\nlog.console = true\nlog.console.level = warning\n"
+                "disk_free_limit.absolute = 1MB\nvm_memory_high_watermark.relative = 0.8\n"
+            )
+        home = os.path.join(self.directory, "home")
+        os.mkdir(home)
+        with open(os.path.join(home, ".erlang.cookie"), "w") as file:
+            file.write("polistests")
+        os.chmod(file.name, 0o400)
+        self.node = f"polis{self.port}@localhost"
+        self.environment = {
+            **os.environ,
+            "HOME": home,
+            "RABBITMQ_CONFIG_FILE": config,
+            "RABBITMQ_CONF_ENV_FILE": os.path.join(self.directory, "none.conf"),
+            "RABBITMQ_ENABLED_PLUGINS_FILE": os.path.join(self.directory, "plugins"),
+            "RABBITMQ_MNESIA_BASE": os.path.join(self.directory, "data"),
+            "RABBITMQ_LOG_BASE": os.path.join(self.directory, "log"),
+            "RABBITMQ_PID_FILE": os.path.join(self.directory, "pid"),
+            "RABBITMQ_NODENAME": self.node,
+            "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
+            "RABBITMQ_NODE_PORT": str(self.port),
+            "RABBITMQ_DIST_PORT": str(self.distribution_port),
+            "ERL_EPMD_PORT": str(self.mapper_port),
+            "ERL_EPMD_ADDRESS": "127.0.0.1",
+            # Debian's own script changes to the user rabbitmq; the one below runs as whoever runs the tests.
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+S 1:1 +sbwt none +A 4 -kernel inet_dist_use_interface {127,0,0,1}",
+        }
+        # The port mapper would otherwise be started as a daemon that outlives the node.
+        self.mapper = subprocess.Popen(
+            ["epmd", "-port", str(self.mapper_port), "-address", "127.0.0.1"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        self.start()
+
+    def start(self):
+        self.launch(f"{rabbitmq_programs}/rabbitmq-server", env=self.environment)
+        try:
+            wait_until(self._answers, rabbitmq_start_seconds, "RabbitMQ answers", poll=0.3)
+        except AssertionError as fault:
+            raise AssertionError(f"{fault}\n{self.log_text()[-3000:]}") from None
+        return self
+
+    def _answers(self):
+        if self.process.poll() is not None:
+            raise AssertionError(f"RabbitMQ ended with {self.process.returncode}: {self.log_text()[-3000:]}")
+        with contextlib.suppress(OSError):
+            with socket.create_connection(("127.0.0.1", self.port), 1) as connection:
+                connection.settimeout(5)
+                connection.sendall(b"AMQP\0\0\x09\x01")
+                return connection.recv(1) == b"\x01"  # Connection.Start
+        return False
+
+    def clean_up(self):
+        self.stop()
+        super().clean_up()
+        if self.mapper.poll() is None:
+            self.mapper.kill()
+        self.mapper.wait(10)
+
+    def client(self):
+        """A connection of the independent client, pika (see `python_package`)."""
+        pika = python_package("pika", "1.3.2")
+        parameters = pika.URLParameters(self.url + "%2F")
+        parameters.connection_attempts, parameters.retry_delay = 3, 0.5
+        return pika.BlockingConnection(parameters)
 
 
 class SchemaRegistry(Server):

@@ -1,4 +1,5 @@
-"""The sink kafka: against the broker of librdkafka's test kit (tests/support/mock_broker.cpp), over real sockets."""
+"""The sink kafka: against Apache Kafka's own server, read by kcat; and, so that something is tested where that cannot run,
+against the broker of librdkafka's test kit (tests/support/mock_broker.cpp), over real sockets."""
 
 import json
 import os
@@ -7,6 +8,7 @@ import subprocess
 import threading
 import unittest
 
+import brokers
 from harness import wait_until
 from programs import program
 from subscriptions_test import SubscriptionCase
@@ -56,12 +58,12 @@ class KafkaSinkTest(SubscriptionCase):
         self.assertEqual(len({identity for _, identity, _, _ in records}), count)
         self.assertEqual(len(records), count)
         self.assertEqual({topic for _, _, topic, _ in records}, {"event.transport", "event.security"})
-        rows = self.database.rows("select event_id, key_hash, seq, payload from outbox")
+        rows = self.database.rows("select event_id, ordering_key, seq, payload from outbox")
         stored = {row["event_id"]: row for row in rows}
         last = {}
         for key, identity, _, payload in records:
             row = stored[identity]
-            self.assertEqual((key, payload), (str(row["key_hash"]), row["payload"]))
+            self.assertEqual((key, payload), (row["ordering_key"], row["payload"]))
             self.assertGreater(row["seq"], last.get(key, 0))
             last[key] = row["seq"]
 
@@ -89,6 +91,85 @@ class KafkaSinkTest(SubscriptionCase):
     def test_an_api_without_brokers_refuses_the_sink(self):
         answer = self.subscribe("k", "kafka:", status=422)
         self.assertEqual(answer["errors"], [{"field": "sink", "message": "no Kafka brokers are configured"}])
+
+
+class RealKafkaTest(SubscriptionCase):
+    """Keys, headers, topics, outages: a real broker and a reader that is none of ours."""
+
+    @classmethod
+    def setUpClass(cls):
+        missing = brokers.missing_tools()
+        if missing:
+            raise unittest.SkipTest(missing)
+        cls.kafka = brokers.Kafka()
+        cls.addClassCleanup(cls.kafka.clean_up)
+        print("broker: Apache Kafka's own server", flush=True)
+
+    def start_kafka_worker(self, sink="kafka:", **settings):
+        return self.start_worker(sink, KAFKA_BOOTSTRAP_SERVERS=self.kafka.address, **settings)
+
+    def headers_of(self, record):
+        flat = record["headers"]
+        return dict(zip(flat[::2], flat[1::2]))
+
+    def test_keys_headers_topics_and_partitions(self):
+        self.client = self.open_client(self.start_api(PUBLISH_BASE_EVENTS=True, **self.api_settings))
+        count = self.emergencies(30, times=3)
+        count += count // 2  # and the base events
+        worker = self.start_kafka_worker()
+        self.wait_all_sent(count, 60)
+        self.assertEqual(worker.terminate(), 0)
+        rows = self.database.rows("select event_id, ordering_key, seq, topic, payload from outbox")
+        records = [record for topic in {row["topic"] for row in rows} for record in self.kafka.messages(topic)]
+        found = {self.headers_of(record)["ce_id"]: record for record in records}
+        self.assertEqual((len(records), len(found)), (count, count))
+        partitions, last = {}, {}
+        for row in sorted(rows, key=lambda row: row["seq"]):
+            record = found[row["event_id"]]
+            headers = self.headers_of(record)
+            key = row["ordering_key"] or row["event_id"]
+            self.assertEqual((record["key"], record["topic"]), (key, row["topic"]))
+            self.assertEqual(json.loads(record["payload"]), row["payload"])
+            self.assertEqual(headers["ce_type"], row["topic"])
+            self.assertEqual((headers["ce_specversion"], headers["content-type"]), ("1.0", "application/json"))
+            self.assertTrue(headers["ce_source"].startswith("/polis/events/"), headers)
+            self.assertTrue(headers["ce_time"].endswith("Z"), headers)
+            place = (record["topic"], key)
+            self.assertEqual(partitions.setdefault(place, record["partition"]), record["partition"])
+            self.assertGreater(record["offset"], last.get(place, -1))
+            last[place] = record["offset"]
+        self.assertTrue(all(row["ordering_key"] for row in rows if not row["topic"].endswith("health")))
+        self.assertGreater(len(set(partitions.values())), 1)
+
+    def test_nothing_is_lost_while_the_broker_is_away(self):
+        topic = self.kafka.create_topic("outage")
+        self.start_kafka_worker(
+            f"kafka:{topic}", OUTBOX_TIMEOUT_SECONDS="3", OUTBOX_MAX_ATTEMPTS="100", OUTBOX_RETRY_MAX_SECONDS="1"
+        )
+        count = self.emergencies(20)
+        self.wait_all_sent(count, 60)
+        self.kafka.stop()
+        try:
+            count += self.emergencies(20, first_patient=1000)
+            wait_until(lambda: self.database.count("outbox_retries", "attempts > 0"), 30, "deliveries fail")
+        finally:
+            self.kafka.start()
+        self.wait_all_sent(count, 90)
+        found = {self.headers_of(record)["ce_id"] for record in self.kafka.messages(topic)}
+        self.assertEqual(len(found), count)
+
+    def test_headers_of_the_subscription(self):
+        topic = self.kafka.create_topic("headers")
+        self.client = self.open_client(
+            self.start_api(KAFKA_BOOTSTRAP_SERVERS=self.kafka.address, **self.api_settings)
+        )
+        self.subscribe("records", f"kafka:{topic}", headers={"X-City": "north"})
+        self.start_kafka_worker("null:")
+        identity = self.alert("east")
+        (record,) = wait_until(lambda: self.kafka.messages(topic), 30, "the record", poll=0.2)
+        headers = self.headers_of(record)
+        self.assertEqual((headers["ce_id"], headers["ce_subscription"]), (identity, "records"))
+        self.assertEqual(headers["X-City"], "north")
 
 
 if __name__ == "__main__":

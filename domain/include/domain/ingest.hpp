@@ -115,6 +115,7 @@ struct OutboxRow {
     Uuid event_id;
     std::string topic;
     std::string_view payload;
+    std::string_view ordering_key;  // empty = the id of the base event
     const TraceContext* trace = nullptr;
 };
 

@@ -17,9 +17,13 @@ struct OutboxMessage {
     std::int64_t key_hash = 0;  // of the ordering key: messages with equal hashes are delivered in order
     Uuid event_id;
     std::string topic;
-    std::string payload;  // JSON text
+    std::string payload;            // JSON text
+    std::string ordering_key = {};  // empty = the id of the base event
     TraceContext trace = {};
 };
+
+// What a receiver may know the ordering key by.
+std::string shown_ordering_key(const OutboxMessage& message);
 
 enum class Verdict {
     delivered,

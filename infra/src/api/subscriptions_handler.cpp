@@ -55,7 +55,10 @@ std::string sink_fault(const domain::SubscriptionSettings& settings, const SinkL
     const auto sink = parse_sink(settings.sink);
     if (!sink) return "must be " + std::string(sink_kinds);
     if (sink->kind == SinkKind::kafka && !policy.kafka) return "no Kafka brokers are configured";
-    return sink->kind == SinkKind::http ? net::reach_fault(sink->url, policy.addresses) : std::string();
+    if (sink->kind != SinkKind::http && sink->kind != SinkKind::amqp) return {};
+    // The guard connects to a checked address, and a certificate names a host: librabbitmq cannot have both.
+    if (sink->url.starts_with("amqps:")) return "amqps is for subscriptions of the configuration file";
+    return net::reach_fault(sink->url, policy.addresses);
 }
 
 // All faults at once. Blocks for as long as the resolver.

@@ -1,6 +1,7 @@
 #include "config/rules.hpp"
 
 #include "config/settings.hpp"
+#include "sinks/amqp_target.hpp"
 
 #include <boost/url/parse.hpp>
 #include <boost/url/url_view.hpp>
@@ -185,9 +186,6 @@ Rule sink(SinkConfig& (*field)(Config&))
     const std::string allowed(sink_kinds);
     return {allowed,
             [=](Config& config, std::string_view value, std::string_view) -> std::string {
-                const std::string scheme = lower_case(value.substr(0, value.find(':') + 1));
-                if (scheme == "amqp:" || scheme == "amqps:")
-                    return "the sink " + scheme + " is not built in this version; use " + allowed;
                 auto parsed = parse_sink(value);
                 if (!parsed) return "must be " + allowed;
                 field(config) = *std::move(parsed);
@@ -227,6 +225,7 @@ std::optional<SinkConfig> parse_sink(std::string_view text)
         if (!topic.empty() && !config::check_topic(topic).empty()) return std::nullopt;
         return SinkConfig{SinkKind::kafka, url};
     }
+    if (sinks::parse_amqp_url(text)) return SinkConfig{SinkKind::amqp, url};
     if (config::check_http_url(url).empty()) return SinkConfig{SinkKind::http, url};
     return std::nullopt;
 }

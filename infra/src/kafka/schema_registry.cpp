@@ -1,26 +1,18 @@
 #include "kafka/schema_registry.hpp"
 
 #include "infra/log/log.hpp"
+#include "net/curl.hpp"
 
 #include <boost/json.hpp>
-#include <curl/curl.h>
-
-#include <stdexcept>
 
 namespace infra::kafka {
 namespace {
 
+using net::curl::set;
+
 constexpr long connect_timeout_ms = 2'000;
 constexpr long request_timeout_ms = 5'000;
 constexpr std::size_t answer_bytes_max = std::size_t{4} << 20U;
-
-std::size_t receive(const char* data, std::size_t, std::size_t size, void* target)
-{
-    auto& answer = *static_cast<std::string*>(target);
-    if (answer.size() + size > answer_bytes_max) return 0;
-    answer.append(data, size);
-    return size;
-}
 
 SchemaText read_answer(const std::string& answer)
 {
@@ -45,34 +37,23 @@ public:
     {
         while (url_.ends_with('/')) url_.pop_back();
         if (url_.empty()) return;
-        static const CURLcode initialised = curl_global_init(CURL_GLOBAL_DEFAULT);
-        if (initialised == CURLE_OK) easy_ = curl_easy_init();
-        if (easy_ == nullptr) throw std::runtime_error("libcurl cannot be used");
+        easy_ = net::curl::new_easy();
+        net::curl::set_policy(easy_.get(), "polis");
+        set(easy_.get(), CURLOPT_CONNECTTIMEOUT_MS, connect_timeout_ms);
+        set(easy_.get(), CURLOPT_TIMEOUT_MS, request_timeout_ms);
+        answer_.attach(easy_.get());
     }
-
-    ~Impl() { curl_easy_cleanup(easy_); }
-    Impl(const Impl&) = delete;
-    Impl& operator=(const Impl&) = delete;
 
     SchemaText schema(std::uint32_t id)
     {
-        if (easy_ == nullptr) return SchemaUnknown{};
+        if (!easy_) return SchemaUnknown{};
         const std::string url = url_ + "/schemas/ids/" + std::to_string(id);
-        std::string answer;
-        curl_easy_setopt(easy_, CURLOPT_URL, url.c_str());
-        curl_easy_setopt(easy_, CURLOPT_WRITEFUNCTION, receive);
-        curl_easy_setopt(easy_, CURLOPT_WRITEDATA, &answer);
-        curl_easy_setopt(easy_, CURLOPT_CONNECTTIMEOUT_MS, connect_timeout_ms);
-        curl_easy_setopt(easy_, CURLOPT_TIMEOUT_MS, request_timeout_ms);
-        curl_easy_setopt(easy_, CURLOPT_NOSIGNAL, 1L);
-        curl_easy_setopt(easy_, CURLOPT_PROTOCOLS_STR, "http,https");
-        const auto code = curl_easy_perform(easy_);
-        long status = 0;
-        curl_easy_getinfo(easy_, CURLINFO_RESPONSE_CODE, &status);
-        if (code == CURLE_OK && status == 404 && answer.find("error_code") != std::string::npos)
-            return SchemaUnknown{};
-        auto result =
-            code == CURLE_OK && status == 200 ? read_answer(answer) : SchemaText(RegistryUnreachable{});
+        set(easy_.get(), CURLOPT_URL, url.c_str());
+        answer_.reset();
+        const auto code = curl_easy_perform(easy_.get());
+        const auto status = code == CURLE_OK ? net::curl::status_of(easy_.get()) : 0;
+        if (status == 404 && answer_.text().find("error_code") != std::string::npos) return SchemaUnknown{};
+        auto result = status == 200 ? read_answer(answer_.text()) : SchemaText(RegistryUnreachable{});
         if (std::holds_alternative<RegistryUnreachable>(result)) {
             log_warning("schema not read",
                         {{"schema_id", id}, {"status", status}, {"reason", curl_easy_strerror(code)}});
@@ -82,7 +63,8 @@ public:
 
 private:
     std::string url_;
-    CURL* easy_ = nullptr;
+    net::curl::Easy easy_;
+    net::curl::Body answer_{answer_bytes_max, answer_bytes_max};
 };
 
 SchemaRegistry::SchemaRegistry(std::string url) : impl_(std::make_unique<Impl>(std::move(url))) {}

@@ -16,4 +16,8 @@ std::optional<domain::IpAddress> ip_of(const sockaddr& address);
 // every connect.
 std::string reach_fault(const std::string& url, const domain::AddressPolicy& policy);
 
+// The first address of the host that may be connected to, as digits: whoever connects to it connects to what
+// was checked.
+std::optional<std::string> permitted_address(const std::string& host, const domain::AddressPolicy& policy);
+
 }  // namespace infra::net

@@ -1,5 +1,7 @@
 #include "pg/event_queries.hpp"
 
+#include "app/system_now.hpp"
+
 #include <boost/json/serialize.hpp>
 #include <boost/json/string.hpp>
 #include <soci/postgresql/soci-postgresql.h>

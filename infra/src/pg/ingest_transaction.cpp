@@ -1,6 +1,7 @@
 #include "pg/ingest_transaction.hpp"
 
 #include "app/decode_message.hpp"
+#include "app/system_now.hpp"
 #include "pg/binary.hpp"
 
 #include <algorithm>
@@ -31,10 +32,10 @@ event AS (
     SELECT id, occurred_at, derived_count, service, payload, patch, key, errors, suppressed::uuid[], traceparent, tracestate
     FROM unnest($5::uuid[], $6::timestamptz[], $7::int2[], $8::text[], $9::jsonb[], $10::jsonb[], $11::text[], $12::jsonb[], $13::text[], $19::text[], $20::text[])
          t(id, occurred_at, derived_count, service, payload, patch, key, errors, suppressed, traceparent, tracestate))
-INSERT INTO outbox (seq, lane, key_hash, event_id, topic, payload, traceparent, tracestate)
-SELECT nextval('outbox_seq'), lane, key_hash, event_id, topic, payload, traceparent, tracestate
-FROM unnest($14::int2[], $15::int8[], $16::uuid[], $17::text[], $18::jsonb[], $21::text[], $22::text[])
-     t(lane, key_hash, event_id, topic, payload, traceparent, tracestate))";
+INSERT INTO outbox (seq, lane, key_hash, event_id, topic, payload, ordering_key, traceparent, tracestate)
+SELECT nextval('outbox_seq'), lane, key_hash, event_id, topic, payload, ordering_key, traceparent, tracestate
+FROM unnest($14::int2[], $15::int8[], $16::uuid[], $17::text[], $18::jsonb[], $21::text[], $22::text[], $23::text[])
+     t(lane, key_hash, event_id, topic, payload, ordering_key, traceparent, tracestate))";
 
 // The precondition of a stream's batch: every position stands where the batch begins. The row locks hold
 // until the end of the transaction.
@@ -65,11 +66,6 @@ std::uint64_t random_bits()
         return std::mt19937_64(seed);
     }();
     return generator();
-}
-
-domain::TimePoint system_now()
-{
-    return std::chrono::floor<std::chrono::microseconds>(std::chrono::system_clock::now());
 }
 
 domain::Uuid uuid_field(const PGresult* result, int row, int column)
@@ -262,7 +258,7 @@ domain::IngestPlan IngestTransaction::plan(std::span<const domain::PreparedEvent
     if (stream != nullptr) check_steps(results.back().get(), stream->steps.size());
     std::optional<domain::Uuid> newest;
     if (PQntuples(results[2].get()) > 0) newest = uuid_field(results[2].get(), 0, 0);
-    domain::FamilyIds ids(system_now(), newest, random_bits);
+    domain::FamilyIds ids(app::system_now(), newest, random_bits);
     return domain::plan_ingest(batch, read_keys(results[3].get(), results[4].get()), ids);
 }
 
@@ -296,7 +292,7 @@ void IngestTransaction::send_rows(const domain::IngestPlan& plan)
     }
 
     BinaryArray lane(Element::int2), key_hash(Element::int8), event_id(Element::uuid), topic(Element::text);
-    BinaryArray message(Element::jsonb);
+    BinaryArray message(Element::jsonb), ordering_key(Element::text);
     TraceArrays message_trace;
     for (const auto& row : plan.outbox) {
         lane.add(row.lane);
@@ -304,6 +300,7 @@ void IngestTransaction::send_rows(const domain::IngestPlan& plan)
         event_id.add(row.event_id);
         topic.add_text(row.topic);
         message.add_json(row.payload);
+        add_text_or_null(ordering_key, row.ordering_key);
         message_trace.add(row.trace);
     }
 
@@ -327,6 +324,7 @@ void IngestTransaction::send_rows(const domain::IngestPlan& plan)
                             message.param(),
                             trace.parent.param(),
                             trace.state.param(),
+                            ordering_key.param(),
                             message_trace.parent.param(),
                             message_trace.state.param()};
     pipeline_->send("insert", params);

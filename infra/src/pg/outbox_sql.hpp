@@ -40,16 +40,17 @@ constexpr const char* shelf_sql =
     "WHERE d.subscription_id = $1::int2 AND d.lane = ANY($2::int2[]) AND d.seq > c.acked_seq "
     "AND d.replayed_at IS NULL ORDER BY 1, 2";
 constexpr const char* read_sql =
-    "SELECT o.lane, o.seq, o.key_hash, o.event_id, o.topic, o.payload, o.traceparent, o.tracestate "
+    "SELECT o.lane, o.seq, o.key_hash, o.event_id, o.topic, o.payload, o.ordering_key, o.traceparent, "
+    "o.tracestate "
     "FROM unnest($1::int2[], $2::int8[], $3::int8[]) l(lane, after, rows_max) CROSS JOIN LATERAL "
     "(SELECT * FROM outbox x WHERE x.lane = l.lane AND x.seq > l.after ORDER BY x.seq LIMIT l.rows_max) o";
 constexpr const char* fetch_sql =
-    "SELECT o.lane, o.seq, o.key_hash, o.event_id, o.topic, o.payload, o.traceparent, o.tracestate FROM "
-    "outbox "
-    "o "
+    "SELECT o.lane, o.seq, o.key_hash, o.event_id, o.topic, o.payload, o.ordering_key, o.traceparent, "
+    "o.tracestate FROM outbox o "
     "WHERE o.lane = $1::int2 AND o.seq = ANY($2::int8[]) UNION ALL "
     // A dead letter that is replayed may have outlived its row.
-    "SELECT d.lane, d.seq, d.key_hash, d.event_id, d.topic, d.payload, NULL, NULL FROM dead_letters d "
+    "SELECT d.lane, d.seq, d.key_hash, d.event_id, d.topic, d.payload, d.ordering_key, NULL, NULL "
+    "FROM dead_letters d "
     "WHERE d.subscription_id = $3::int2 AND d.lane = $1::int2 AND d.seq = ANY($2::int8[]) AND NOT EXISTS "
     "(SELECT FROM outbox o WHERE o.lane = d.lane AND o.seq = d.seq) ORDER BY 2";
 // Only rows of lanes that are still ours. What lies in the future stays until it is due: its order is kept.
@@ -93,9 +94,9 @@ delivered AS (
     WHERE r.subscription_id = $1::int2 AND r.lane = moved.lane AND r.seq = ANY($10::int8[])),
 dead AS (
     INSERT INTO dead_letters AS d (subscription_id, lane, seq, key_hash, event_id, topic, payload, attempts, last_error,
-                                   reason, history)
+                                   reason, history, ordering_key)
     SELECT $1::int2, o.lane, o.seq, o.key_hash, o.event_id, o.topic, o.payload, t.attempts, t.last_error, t.reason,
-           coalesce(r.history, '[]') || t.tried::jsonb
+           coalesce(r.history, '[]') || t.tried::jsonb, o.ordering_key
     FROM moved JOIN outbox o ON o.lane = moved.lane
     JOIN unnest($11::int8[], $12::int8[], $13::text[], $16::text[], $17::text[])
          t(seq, attempts, last_error, reason, tried) ON o.seq = t.seq

@@ -269,7 +269,8 @@ private:
                             PQgetvalue(result, row, 4),
                             std::string(PQgetvalue(result, row, 5),
                                         static_cast<std::size_t>(PQgetlength(result, row, 5))),
-                            {PQgetvalue(result, row, 6), PQgetvalue(result, row, 7)}});
+                            PQgetvalue(result, row, 6),
+                            {PQgetvalue(result, row, 7), PQgetvalue(result, row, 8)}});
         }
         return rows;
     }

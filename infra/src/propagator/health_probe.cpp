@@ -1,18 +1,17 @@
 #include "propagator/health_probe.hpp"
 
-#include <curl/curl.h>
+#include "net/curl.hpp"
 
 #include <array>
 #include <chrono>
-#include <memory>
-#include <new>
 #include <poll.h>
 
 namespace infra::propagator {
 namespace {
 
+using net::curl::set;
+
 constexpr long try_timeout_ms = 10'000;
-constexpr long redirects_max = 10;
 constexpr std::array<std::chrono::milliseconds, 4> waits{
     std::chrono::milliseconds{200}, std::chrono::milliseconds{500}, std::chrono::milliseconds{1000},
     std::chrono::milliseconds{1000}};
@@ -29,31 +28,21 @@ int on_progress(void* stop_fd, curl_off_t, curl_off_t, curl_off_t, curl_off_t)
     return is_stopped(*static_cast<int*>(stop_fd), std::chrono::milliseconds{0}) ? 1 : 0;
 }
 
+// However long it is: the probe asks for the status, and its time is limited.
 std::size_t ignore_body(char*, std::size_t size, std::size_t count, void*) { return size * count; }
 
-struct EasyDelete {
-    void operator()(CURL* easy) const { curl_easy_cleanup(easy); }
-};
-
-std::unique_ptr<CURL, EasyDelete> make_request(const std::string& url, const std::string& certificate_file,
-                                               int& stop_fd)
+net::curl::Easy make_request(const std::string& url, const std::string& certificate_file, int& stop_fd)
 {
-    std::unique_ptr<CURL, EasyDelete> easy(curl_easy_init());
-    if (!easy) throw std::bad_alloc();
-    curl_easy_setopt(easy.get(), CURLOPT_URL, url.c_str());
-    curl_easy_setopt(easy.get(), CURLOPT_TIMEOUT_MS, try_timeout_ms);
-    curl_easy_setopt(easy.get(), CURLOPT_FOLLOWLOCATION, 1L);
-    curl_easy_setopt(easy.get(), CURLOPT_MAXREDIRS, redirects_max);
-    curl_easy_setopt(easy.get(), CURLOPT_PROTOCOLS_STR, "http,https");
-    curl_easy_setopt(easy.get(), CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
-    curl_easy_setopt(easy.get(), CURLOPT_PROXY, "");
-    curl_easy_setopt(easy.get(), CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(easy.get(), CURLOPT_USERAGENT, "polis-propagator");
-    curl_easy_setopt(easy.get(), CURLOPT_WRITEFUNCTION, &ignore_body);
-    curl_easy_setopt(easy.get(), CURLOPT_NOPROGRESS, 0L);
-    curl_easy_setopt(easy.get(), CURLOPT_XFERINFOFUNCTION, &on_progress);
-    curl_easy_setopt(easy.get(), CURLOPT_XFERINFODATA, &stop_fd);
-    if (!certificate_file.empty()) curl_easy_setopt(easy.get(), CURLOPT_CAINFO, certificate_file.c_str());
+    net::curl::Easy easy = net::curl::new_easy();
+    net::curl::set_policy(easy.get(), "polis-propagator");
+    net::curl::follow_redirects(easy.get());
+    set(easy.get(), CURLOPT_URL, url.c_str());
+    set(easy.get(), CURLOPT_TIMEOUT_MS, try_timeout_ms);
+    set(easy.get(), CURLOPT_WRITEFUNCTION, &ignore_body);
+    set(easy.get(), CURLOPT_NOPROGRESS, 0L);
+    set(easy.get(), CURLOPT_XFERINFOFUNCTION, &on_progress);
+    set(easy.get(), CURLOPT_XFERINFODATA, static_cast<void*>(&stop_fd));
+    if (!certificate_file.empty()) set(easy.get(), CURLOPT_CAINFO, certificate_file.c_str());
     return easy;
 }
 
@@ -66,8 +55,7 @@ Health probe_health(const std::string& url, const std::string& certificate_file,
     for (std::size_t failed = 0;; ++failed) {
         const CURLcode code = curl_easy_perform(easy.get());
         if (code == CURLE_OK) {
-            long status = 0;
-            curl_easy_getinfo(easy.get(), CURLINFO_RESPONSE_CODE, &status);
+            const unsigned status = net::curl::status_of(easy.get());
             reason = "HTTP " + std::to_string(status);
             return status >= 200 && status <= 299 ? Health::healthy : Health::unhealthy;
         }

@@ -3,9 +3,6 @@
 #include <algorithm>
 #include <cassert>
 #include <cstring>
-#include <new>
-#include <optional>
-#include <stdexcept>
 #include <string_view>
 #include <sys/epoll.h>
 #include <utility>
@@ -14,51 +11,15 @@ namespace infra::propagator {
 namespace {
 
 using domain::propagation::TryResult;
+using net::curl::append;
+using net::curl::check;
+using net::curl::Headers;
+using net::curl::set;
 
 // Answers are read only to keep the connection usable; who answers more loses it.
 constexpr std::size_t answer_bytes_max = std::size_t{64} * 1024;
-constexpr long redirects_max = 10;
 constexpr std::string_view key_header = "Idempotency-Key: ";
 constexpr std::size_t key_bytes = 36;  // a UUID
-
-template <class Value>
-void set(CURL* easy, CURLoption option, Value value)
-{
-    if (curl_easy_setopt(easy, option, value) != CURLE_OK)
-        throw std::runtime_error("libcurl does not accept an option of the propagator");
-}
-
-void check(CURLMcode code)
-{
-    if (code != CURLM_OK) throw std::runtime_error(curl_multi_strerror(code));
-}
-
-CURLM* new_multi()
-{
-    static const CURLcode initialised = curl_global_init(CURL_GLOBAL_DEFAULT);
-    if (initialised != CURLE_OK) throw std::runtime_error(curl_easy_strerror(initialised));
-    CURLM* const multi = curl_multi_init();
-    if (multi == nullptr) throw std::bad_alloc();
-    return multi;
-}
-
-struct EasyDelete {
-    void operator()(CURL* easy) const { curl_easy_cleanup(easy); }
-};
-
-struct SlistDelete {
-    void operator()(curl_slist* list) const { curl_slist_free_all(list); }
-};
-
-using Headers = std::unique_ptr<curl_slist, SlistDelete>;
-
-void append(Headers& headers, const char* line)
-{
-    curl_slist* const longer = curl_slist_append(headers.get(), line);
-    if (longer == nullptr) throw std::bad_alloc();
-    static_cast<void>(headers.release());
-    headers.reset(longer);
-}
 
 }  // namespace
 
@@ -67,9 +28,8 @@ void append(Headers& headers, const char* line)
 class HttpTransport::Transfer {
 public:
     Transfer(std::size_t stream, const HttpTransportOptions& options)
-        : stream_(stream), easy_(curl_easy_init())
+        : stream_(stream), easy_(net::curl::new_easy())
     {
-        if (!easy_) throw std::bad_alloc();
         set_policy(options);
         append(headers_, "Content-Type: application/json");
         append(headers_, "Expect:");  // removes it: servers that ignore it would cost a second each
@@ -84,19 +44,14 @@ public:
     std::size_t stream() const { return stream_; }
     bool is_active() const { return done_ != nullptr; }
 
-    static Transfer& of(CURL* easy)
-    {
-        void* self = nullptr;
-        curl_easy_getinfo(easy, CURLINFO_PRIVATE, &self);
-        return *static_cast<Transfer*>(self);
-    }
+    static Transfer& of(CURL* easy) { return net::curl::owner_of<Transfer>(easy); }
 
     void prepare(const app::Attempt& attempt, Done done)
     {
         assert(attempt.idempotency_key.size() == key_bytes);
         payload_ = attempt.payload;
         done_ = std::move(done);
-        body_bytes_ = 0;
+        answer_.reset();
         // In place: libcurl reads the list when the request starts, and thousands of requests a second should
         // not each build their own.
         std::memcpy(key_, attempt.idempotency_key.data(), key_bytes);
@@ -106,16 +61,9 @@ public:
 
     TryResult result(CURLcode code) const
     {
-        // discard_body() ended the transfer: the status had arrived by then.
-        const bool answered =
-            code == CURLE_OK || (code == CURLE_WRITE_ERROR && body_bytes_ > answer_bytes_max);
-        if (!answered) return {.error = curl_easy_strerror(code)};
-        long status = 0;
-        curl_off_t wait = 0;  // 0 = not asked for; a date is converted, one in the past is negative
-        curl_easy_getinfo(easy(), CURLINFO_RESPONSE_CODE, &status);
-        curl_easy_getinfo(easy(), CURLINFO_RETRY_AFTER, &wait);
-        TryResult answer{.status = static_cast<unsigned>(status)};
-        if (wait > 0) answer.retry_after = std::chrono::seconds{wait};
+        if (!answer_.answered(code)) return {.error = curl_easy_strerror(code)};
+        TryResult answer{.status = net::curl::status_of(easy())};
+        answer.retry_after = net::curl::retry_after(easy());
         return answer;
     }
 
@@ -128,44 +76,27 @@ public:
 private:
     void set_policy(const HttpTransportOptions& options)
     {
+        net::curl::set_policy(easy(), "polis-propagator");
+        net::curl::follow_redirects(easy());
+        answer_.attach(easy());
         set(easy(), CURLOPT_URL, options.urls[stream_].c_str());
         set(easy(), CURLOPT_TIMEOUT_MS, static_cast<long>(options.timeout.count()));
         set(easy(), CURLOPT_POST, 1L);
-        set(easy(), CURLOPT_USERAGENT, "polis-propagator");
         set(easy(), CURLOPT_PRIVATE, static_cast<void*>(this));
-        set(easy(), CURLOPT_WRITEFUNCTION, &Transfer::discard_body);
-        set(easy(), CURLOPT_WRITEDATA, static_cast<void*>(this));
-        set(easy(), CURLOPT_PROTOCOLS_STR, "http,https");
-        set(easy(), CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
-        set(easy(), CURLOPT_FOLLOWLOCATION, 1L);
-        set(easy(), CURLOPT_MAXREDIRS, redirects_max);
-        set(easy(), CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_1_1));
-        set(easy(), CURLOPT_NOSIGNAL, 1L);
-        // Without it a look-up that hangs blocks the whole loop, and the stop, until the resolver gives up.
-        set(easy(), CURLOPT_QUICK_EXIT, 1L);
-        // Only documented settings decide where events go, so http_proxy of the environment does not.
-        set(easy(), CURLOPT_PROXY, "");
         if (!options.certificate_file.empty()) set(easy(), CURLOPT_CAINFO, options.certificate_file.c_str());
-    }
-
-    static std::size_t discard_body(char* /*data*/, std::size_t size, std::size_t count, void* self)
-    {
-        std::size_t& read = static_cast<Transfer*>(self)->body_bytes_;
-        read += size * count;
-        return read <= answer_bytes_max ? size * count : 0;
     }
 
     std::size_t stream_;
     Headers headers_;  // outlives the handle that points to it
     char* key_ = nullptr;
     std::shared_ptr<const std::string> payload_;
-    std::unique_ptr<CURL, EasyDelete> easy_;
+    net::curl::Easy easy_;
     Done done_;
-    std::size_t body_bytes_ = 0;
+    net::curl::Body answer_{answer_bytes_max, 0};
 };
 
 HttpTransport::HttpTransport(HttpTransportOptions options, EventLoop& loop)
-    : options_(std::move(options)), loop_(loop), multi_(new_multi()), idle_(options_.urls.size())
+    : options_(std::move(options)), loop_(loop), multi_(net::curl::new_multi()), idle_(options_.urls.size())
 {
     CURLM* const multi = multi_.get();
     check(curl_multi_setopt(multi, CURLMOPT_SOCKETFUNCTION, &HttpTransport::on_socket));

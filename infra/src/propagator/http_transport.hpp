@@ -1,8 +1,7 @@
 #pragma once
 
+#include "net/curl.hpp"
 #include "propagator/transport.hpp"
-
-#include <curl/curl.h>
 
 #include <chrono>
 #include <cstddef>
@@ -37,10 +36,6 @@ public:
 private:
     class Transfer;
 
-    struct MultiDelete {
-        void operator()(CURLM* multi) const { curl_multi_cleanup(multi); }
-    };
-
     void ready(int fd, std::uint32_t events) override;
     void finish_ended();
     Transfer& idle_transfer(std::size_t stream);
@@ -51,7 +46,7 @@ private:
 
     HttpTransportOptions options_;
     EventLoop& loop_;
-    std::unique_ptr<CURLM, MultiDelete> multi_;
+    net::curl::Multi multi_;
     std::deque<Transfer> transfers_;  // as many as were ever under way at once; libcurl keeps their addresses
     std::vector<std::vector<Transfer*>> idle_;  // by stream
     Moment timer_ = Moment::max();

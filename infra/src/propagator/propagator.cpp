@@ -1,6 +1,7 @@
 #include "infra/propagator/propagator.hpp"
 
 #include "app/propagate.hpp"
+#include "app/system_now.hpp"
 #include "infra/cli.hpp"
 #include "infra/log/log.hpp"
 #include "propagator/admin_port.hpp"
@@ -41,8 +42,7 @@ domain::propagation::RandomBits unpredictable()
 
 app::PropagationClocks clocks()
 {
-    return {[] { return Moment(std::chrono::steady_clock::now()); },
-            [] { return std::chrono::floor<std::chrono::microseconds>(std::chrono::system_clock::now()); }};
+    return {[] { return Moment(std::chrono::steady_clock::now()); }, [] { return app::system_now(); }};
 }
 
 std::vector<StreamLabel> labels_of(const PropagatorConfig& config)

@@ -1,14 +1,12 @@
 #include "infra/sinks/http_sink.hpp"
 
+#include "net/curl.hpp"
 #include "sinks/http_transfer.hpp"
-
-#include <curl/curl.h>
 
 #include <csignal>
 #include <deque>
 #include <iterator>
 #include <mutex>
-#include <new>
 #include <pthread.h>
 #include <stdexcept>
 #include <thread>
@@ -18,29 +16,17 @@
 namespace infra {
 namespace {
 
+using net::curl::check;
+using net::curl::Multi;
 using sinks::HttpTransfer;
 using sinks::Job;
-
-struct MultiDelete {
-    void operator()(CURLM* multi) const { curl_multi_cleanup(multi); }
-};
-
-using Multi = std::unique_ptr<CURLM, MultiDelete>;
 
 // libcurl wakes up by itself for its timers and for curl_multi_wakeup(); this is only an upper bound.
 constexpr int idle_wait_ms = 10'000;
 
-void check(CURLMcode code)
-{
-    if (code != CURLM_OK) throw std::runtime_error(curl_multi_strerror(code));
-}
-
 Multi make_multi(std::size_t connections_max)
 {
-    static const CURLcode initialised = curl_global_init(CURL_GLOBAL_DEFAULT);
-    if (initialised != CURLE_OK) throw std::runtime_error(curl_easy_strerror(initialised));
-    Multi multi(curl_multi_init());
-    if (!multi) throw std::bad_alloc();
+    Multi multi = net::curl::new_multi();
     const long connections = static_cast<long>(connections_max);
     check(curl_multi_setopt(multi.get(), CURLMOPT_MAX_HOST_CONNECTIONS, connections));
     check(curl_multi_setopt(multi.get(), CURLMOPT_MAXCONNECTS, connections));

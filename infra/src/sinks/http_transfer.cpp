@@ -3,13 +3,11 @@
 #include "domain/http_outcome.hpp"
 #include "domain/ids.hpp"
 #include "net/addresses.hpp"
+#include "sinks/attributes.hpp"
 #include "sinks/signature.hpp"
 
 #include <algorithm>
 #include <chrono>
-#include <new>
-#include <optional>
-#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <sys/socket.h>
@@ -17,6 +15,9 @@
 
 namespace infra::sinks {
 namespace {
+
+using net::curl::Headers;
+using net::curl::set;
 
 // Answers are read only to keep the connection usable; who answers more loses it.
 constexpr std::size_t answer_bytes_max = std::size_t{4} * 1024;
@@ -26,25 +27,12 @@ constexpr std::size_t excerpt_bytes_max = 256;
 
 constexpr std::chrono::milliseconds connect_timeout_max{5'000};
 
-template <class Value>
-void set(CURL* easy, CURLoption option, Value value)
-{
-    if (curl_easy_setopt(easy, option, value) != CURLE_OK) {
-        throw std::runtime_error("libcurl does not accept an option of the HTTP sink");
-    }
-}
-
-using Headers = std::unique_ptr<curl_slist, SlistDelete>;
-
 void append(Headers& headers, std::string_view name, std::string_view value)
 {
     std::string line;
     line.reserve(name.size() + value.size() + 2);
     line.append(name).append(": ").append(value);
-    curl_slist* const longer = curl_slist_append(headers.get(), line.c_str());
-    if (longer == nullptr) throw std::bad_alloc();
-    static_cast<void>(headers.release());
-    headers.reset(longer);
+    net::curl::append(headers, line.c_str());
 }
 
 // CloudEvents HTTP binding 3.1.3.2: everything but printable ASCII, and also space, quote and percent, is
@@ -87,14 +75,9 @@ Headers headers_of(const domain::OutboxMessage& message, const HttpSinkOptions& 
     Headers headers;
     append(headers, "Content-Type", "application/json");
     append(headers, "Expect", "");  // removes it: servers that ignore it would cost a second each
-    append(headers, "ce-specversion", "1.0");
-    append(headers, "ce-id", id);
-    append(headers, "ce-type", header_value(message.topic));
-    append(headers, "ce-source", "/polis/events/" + domain::to_string(domain::family_base(message.event_id)));
-    append(headers, "ce-time", domain::format_time(domain::id_time(message.event_id)));
-    if (!options.subscription.empty()) append(headers, "ce-subscription", header_value(options.subscription));
-    if (!message.trace.parent.empty()) append(headers, "traceparent", message.trace.parent);
-    if (!message.trace.state.empty()) append(headers, "tracestate", message.trace.state);
+    for (const auto& [name, value] : cloud_attributes(message, options.subscription))
+        append(headers, "ce-" + std::string(name), header_value(value));
+    for (const auto& [name, value] : trace_headers(message)) append(headers, name, value);
     const std::string webhook_id = "msg_" + id;
     const std::string timestamp = unix_seconds_now();
     append(headers, "webhook-id", webhook_id);
@@ -109,52 +92,30 @@ Headers headers_of(const domain::OutboxMessage& message, const HttpSinkOptions& 
 }  // namespace
 
 HttpTransfer::HttpTransfer(const HttpSinkOptions& options)
-    : easy_(curl_easy_init()), guard_(options.guard ? &*options.guard : nullptr)
+    : easy_(net::curl::new_easy()),
+      answer_(answer_bytes_max, excerpt_bytes_max),
+      guard_(options.guard ? &*options.guard : nullptr)
 {
-    if (!easy_) throw std::bad_alloc();
-    set_policy();
     CURL* const easy = easy_.get();
+    net::curl::set_policy(easy, "polis");
+    answer_.attach(easy);
     set(easy, CURLOPT_URL, options.url.c_str());
     set(easy, CURLOPT_TIMEOUT_MS, static_cast<long>(options.timeout.count()));
     set(easy, CURLOPT_CONNECTTIMEOUT_MS,
         static_cast<long>(std::min(options.timeout, connect_timeout_max).count()));
     set(easy, CURLOPT_POST, 1L);
-    set(easy, CURLOPT_USERAGENT, "polis");
     set(easy, CURLOPT_PRIVATE, static_cast<void*>(this));
-    set(easy, CURLOPT_WRITEFUNCTION, &HttpTransfer::read_body);
-    set(easy, CURLOPT_WRITEDATA, static_cast<void*>(this));
     if (guard_ == nullptr) return;
     set(easy, CURLOPT_OPENSOCKETFUNCTION, &HttpTransfer::open_socket);
     set(easy, CURLOPT_OPENSOCKETDATA, static_cast<void*>(this));
 }
 
-void HttpTransfer::set_policy()
-{
-    CURL* const easy = easy_.get();
-    set(easy, CURLOPT_PROTOCOLS_STR, "http,https");
-    set(easy, CURLOPT_FOLLOWLOCATION, 0L);
-    set(easy, CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_1_1));
-    set(easy, CURLOPT_SSL_VERIFYPEER, 1L);
-    set(easy, CURLOPT_SSL_VERIFYHOST, 2L);
-    // Only documented settings decide where messages go, so http_proxy of the environment does not.
-    set(easy, CURLOPT_PROXY, "");
-    set(easy, CURLOPT_NOSIGNAL, 1L);
-    // Without it a look-up that hangs blocks the whole loop, and stop(), until the resolver gives up.
-    set(easy, CURLOPT_QUICK_EXIT, 1L);
-}
-
-HttpTransfer& HttpTransfer::of(CURL* easy)
-{
-    void* self = nullptr;
-    curl_easy_getinfo(easy, CURLINFO_PRIVATE, &self);
-    return *static_cast<HttpTransfer*>(self);
-}
+HttpTransfer& HttpTransfer::of(CURL* easy) { return net::curl::owner_of<HttpTransfer>(easy); }
 
 void HttpTransfer::prepare(Job job, const HttpSinkOptions& options)
 {
     job_ = std::move(job);
-    body_bytes_ = 0;
-    excerpt_.clear();
+    answer_.reset();
     refused_ = false;
     Headers headers = headers_of(job_.message, options);
     set(easy(), CURLOPT_HTTPHEADER, headers.get());
@@ -165,19 +126,12 @@ void HttpTransfer::prepare(Job job, const HttpSinkOptions& options)
 
 domain::DeliveryOutcome HttpTransfer::outcome(CURLcode code) const
 {
-    // read_body() ended the transfer: the status had arrived by then.
-    const bool answered = code == CURLE_OK || (code == CURLE_WRITE_ERROR && body_bytes_ > answer_bytes_max);
+    const bool answered = answer_.answered(code);
     if (!answered && refused_)
         return {.verdict = domain::Verdict::retry, .error = "the destination's address is not allowed"};
     if (!answered) return {.verdict = domain::Verdict::retry, .error = curl_easy_strerror(code)};
-    long status = 0;
-    curl_off_t wait = 0;  // 0 = not asked for; a date is converted, one in the past is negative
-    curl_easy_getinfo(easy(), CURLINFO_RESPONSE_CODE, &status);
-    curl_easy_getinfo(easy(), CURLINFO_RETRY_AFTER, &wait);
-    std::optional<std::chrono::seconds> retry_after;
-    if (wait > 0) retry_after = std::chrono::seconds{wait};
-    auto outcome = domain::classify_http_status(static_cast<unsigned>(status), retry_after);
-    if (outcome.verdict != domain::Verdict::delivered) outcome.excerpt = printable(excerpt_);
+    auto outcome = domain::classify_http_status(net::curl::status_of(easy()), net::curl::retry_after(easy()));
+    if (outcome.verdict != domain::Verdict::delivered) outcome.excerpt = printable(answer_.text());
     return outcome;
 }
 
@@ -186,16 +140,6 @@ app::MessageSink::Done HttpTransfer::release()
     app::MessageSink::Done done = std::move(job_.done);
     job_ = {};
     return done;
-}
-
-std::size_t HttpTransfer::read_body(char* data, std::size_t size, std::size_t count, void* self)
-{
-    auto& transfer = *static_cast<HttpTransfer*>(self);
-    const std::size_t bytes = size * count;
-    if (transfer.excerpt_.size() < excerpt_bytes_max)
-        transfer.excerpt_.append(data, std::min(bytes, excerpt_bytes_max - transfer.excerpt_.size()));
-    transfer.body_bytes_ += bytes;
-    return transfer.body_bytes_ <= answer_bytes_max ? bytes : 0;
 }
 
 // The address that is checked is the one that is connected to: no second look-up lies in between.

@@ -2,25 +2,13 @@
 
 #include "app/ports/message_sink.hpp"
 #include "infra/sinks/http_sink.hpp"
-
-#include <curl/curl.h>
-
-#include <cstddef>
-#include <memory>
+#include "net/curl.hpp"
 
 namespace infra::sinks {
 
 struct Job {
     domain::OutboxMessage message;
     app::MessageSink::Done done;
-};
-
-struct EasyDelete {
-    void operator()(CURL* easy) const { curl_easy_cleanup(easy); }
-};
-
-struct SlistDelete {
-    void operator()(curl_slist* list) const { curl_slist_free_all(list); }
 };
 
 // One request at a time over one easy handle, which is used again for the next. Not movable: libcurl holds
@@ -41,15 +29,12 @@ public:
     app::MessageSink::Done release();
 
 private:
-    static std::size_t read_body(char* data, std::size_t size, std::size_t count, void* self);
     static curl_socket_t open_socket(void* self, curlsocktype purpose, curl_sockaddr* address);
-    void set_policy();
 
-    std::unique_ptr<CURL, EasyDelete> easy_;
-    std::unique_ptr<curl_slist, SlistDelete> headers_;
+    net::curl::Easy easy_;
+    net::curl::Headers headers_;
     Job job_;
-    std::size_t body_bytes_ = 0;
-    std::string excerpt_;  // the start of the answer
+    net::curl::Body answer_;
     const domain::AddressPolicy* guard_;
     bool refused_ = false;  // the guard said no to an address
 };

@@ -1,7 +1,7 @@
 #include "infra/sinks/kafka_sink.hpp"
 
-#include "domain/ids.hpp"
 #include "infra/log/log.hpp"
+#include "sinks/attributes.hpp"
 
 #include <array>
 #include <csignal>
@@ -71,23 +71,18 @@ DeliveryOutcome outcome_of(rd_kafka_resp_err_t code)
     }
 }
 
-constexpr std::size_t headers_usual = 9;  // room; more are added all the same
-
-Headers headers_of(const domain::OutboxMessage& message, const std::string& subscription)
+Headers headers_of(const domain::OutboxMessage& message, const KafkaSinkOptions& options)
 {
-    Headers headers(rd_kafka_headers_new(headers_usual));
-    const auto add = [&headers](const char* name, const std::string& value) {
-        rd_kafka_header_add(headers.get(), name, -1, value.data(), static_cast<ssize_t>(value.size()));
+    Headers headers(rd_kafka_headers_new(10 + options.headers.size()));
+    const auto add = [&headers](const std::string& name, const std::string& value) {
+        rd_kafka_header_add(headers.get(), name.data(), static_cast<ssize_t>(name.size()), value.data(),
+                            static_cast<ssize_t>(value.size()));
     };
-    add("content-type", "application/json");
-    add("ce_specversion", "1.0");
-    add("ce_id", domain::to_string(message.event_id));
-    add("ce_type", message.topic);
-    add("ce_source", "/polis/events/" + domain::to_string(domain::family_base(message.event_id)));
-    add("ce_time", domain::format_time(domain::id_time(message.event_id)));
-    if (!subscription.empty()) add("ce_subscription", subscription);
-    if (!message.trace.parent.empty()) add("traceparent", message.trace.parent);
-    if (!message.trace.state.empty()) add("tracestate", message.trace.state);
+    add("content-type", options.content_type);
+    for (const auto& [name, value] : sinks::cloud_attributes(message, options.subscription))
+        add("ce_" + std::string(name), value);
+    for (const auto& [name, value] : sinks::trace_headers(message)) add(std::string(name), value);
+    for (const auto& [name, value] : options.headers) add(name, value);
     return headers;
 }
 
@@ -102,8 +97,8 @@ public:
 
     void send(const domain::OutboxMessage& message, Done done)
     {
-        auto headers = headers_of(message, options_.subscription);
-        const std::string key = std::to_string(message.key_hash);
+        auto headers = headers_of(message, options_);
+        const std::string key = domain::shown_ordering_key(message);
         const std::string& topic = options_.topic.empty() ? message.topic : options_.topic;
         auto carried = std::make_unique<Done>(std::move(done));
         std::unique_lock lock(mutex_);

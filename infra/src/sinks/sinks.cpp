@@ -1,6 +1,7 @@
 #include "infra/sinks/sinks.hpp"
 
 #include "domain/ids.hpp"
+#include "infra/sinks/amqp_sink.hpp"
 #include "infra/sinks/http_sink.hpp"
 #include "infra/sinks/kafka_sink.hpp"
 
@@ -88,7 +89,17 @@ std::unique_ptr<app::MessageSink> make_sink(const OutboxConfig& outbox, const Ka
                 KafkaSinkOptions{.bootstrap_servers = kafka.bootstrap_servers,
                                  .topic = sink->url.substr(sink->url.find(':') + 1),
                                  .timeout = settings.timeout.value_or(outbox.send_timeout),
-                                 .subscription = subscription});
+                                 .subscription = subscription,
+                                 .headers = settings.headers});
+        case SinkKind::amqp: {
+            AmqpSinkOptions options;
+            options.url = sink->url;
+            options.timeout = settings.timeout.value_or(outbox.send_timeout);
+            options.subscription = subscription;
+            options.headers = settings.headers;
+            if (!trusted) options.guard.emplace(outbox.allowed_networks);
+            return std::make_unique<AmqpSink>(std::move(options));
+        }
     }
     throw std::logic_error("an unknown kind of sink");
 }

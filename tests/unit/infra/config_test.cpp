@@ -225,15 +225,20 @@ TEST_SUITE("infra/config")
         CHECK(infra::redacted_http_url("geheim") == "***");
     }
 
-    TEST_CASE("sinks of other versions are known by name")
+    TEST_CASE("the kinds of sinks")
     {
         const Workspace space;
-        for (const char* const url : {"amqp://u:geheim@h", "AMQPS://h"}) {
+        for (const char* const url :
+             {"amqp://u:geheim@h/a/b", "AMQP://h", "amqp://h:0/", "amqp://h/?geheim=1"}) {
             const auto loaded = space.load_complete(Binary::worker, {{"OUTBOX_SINK", url}});
             REQUIRE(loaded.faults.size() == 1);
-            CHECK(contains(loaded.faults[0], "not built in this version"));
+            CHECK(contains(loaded.faults[0], "must be log:"));
             CHECK_FALSE(contains(loaded.faults[0], "geheim"));
         }
+        const auto amqp =
+            space.load_complete(Binary::worker, {{"OUTBOX_SINK", "amqps://u:p@h/city?exchange=x"}});
+        CHECK(amqp.faults.empty());
+        CHECK(amqp.config.outbox.sink.kind == infra::SinkKind::amqp);
         CHECK(space.load_complete(Binary::worker, {{"OUTBOX_SINK", "kafka:"}}).faults ==
               std::vector<std::string>{"KAFKA_BOOTSTRAP_SERVERS: is required for the sink kafka:"});
         CHECK(space.load_complete(Binary::worker, {{"OUTBOX_SINK", "kafka:a b"}}).faults.size() == 1);

@@ -49,14 +49,14 @@ struct AdminConfig {
     bool disabled = false;
 };
 
-enum class SinkKind { log, null, http, kafka };
+enum class SinkKind { log, null, http, kafka, amqp };
 
 struct SinkConfig {
     SinkKind kind = SinkKind::log;
-    std::string url;  // as configured: "log:", "null:", "kafka:", "kafka:TOPIC" or an http(s) URL
+    std::string url;  // as configured: "log:", "null:", "kafka:", "kafka:TOPIC", an http(s) or amqp(s) URL
 };
 
-constexpr std::string_view sink_kinds = "log:, null:, kafka:, kafka:TOPIC, http://... or https://...";
+constexpr std::string_view sink_kinds = "log:, null:, kafka:, kafka:TOPIC, http(s)://... or amqp(s)://...";
 
 // Nothing when it is no sink.
 std::optional<SinkConfig> parse_sink(std::string_view text);

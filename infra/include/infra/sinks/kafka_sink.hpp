@@ -5,6 +5,8 @@
 #include <chrono>
 #include <memory>
 #include <string>
+#include <utility>
+#include <vector>
 
 namespace infra {
 
@@ -13,10 +15,12 @@ struct KafkaSinkOptions {
     std::string topic = {};               // empty = the message's own
     std::chrono::milliseconds timeout{};  // until the broker has acknowledged, librdkafka's tries included
     std::string subscription = {};        // sent as `ce_subscription` when not empty
+    std::vector<std::pair<std::string, std::string>> headers = {};
+    std::string content_type = "application/json";
 };
 
-// Produces each message as a CloudEvent in binary mode: value = payload, `ce_*` headers, and the hash of the
-// ordering key as the record's key, so that a key stays in one partition. The producer is idempotent, and a
+// Produces each message as a CloudEvent in binary mode: value = payload, `ce_*` headers, and the ordering key
+// as the record's key, so that a key stays in one partition. The producer is idempotent, and a
 // message is done when the broker's report says so. All reports come on one thread of the sink.
 class KafkaSink final : public app::MessageSink {
 public:
