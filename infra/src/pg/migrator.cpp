@@ -51,7 +51,7 @@ int version_of(std::string_view name)
     return version;
 }
 
-std::map<int, Migration> embedded()
+std::map<int, Migration> read_embedded()
 {
     std::map<int, Migration> all;
     for (const auto& file : migrations::files()) {
@@ -65,6 +65,13 @@ std::map<int, Migration> embedded()
         }
     }
     return all;
+// Hashed once: every question whether the program is ready compares the checksums.
+const std::map<int, Migration>& embedded()
+{
+    static const std::map<int, Migration> all = read_embedded();
+    return all;
+}
+
 }
 
 struct Applied {
@@ -199,7 +206,7 @@ std::vector<std::string> Migrator::up()
         const auto session = locked_session(url_);
         make_tables(*session);
         const auto applied = read_applied(*session);
-        const auto all = embedded();
+        const auto& all = embedded();
         require_own_schema(applied, all);
         std::vector<std::string> done;
         for (const auto& [version, migration] : all) {
@@ -218,7 +225,7 @@ std::string Migrator::down()
         const auto applied = read_applied(*session);
         if (applied.empty()) return "";
         const int version = applied.rbegin()->first;
-        const auto all = embedded();
+        const auto& all = embedded();
         require_own_schema(applied, all);
         const auto at = all.find(version);
         if (at->second.down.empty()) {
