@@ -18,8 +18,6 @@ namespace {
 
 constexpr std::string_view up_suffix = ".up.sql";
 constexpr std::string_view down_suffix = ".down.sql";
-constexpr std::string_view migration_applied = "applied ";
-constexpr std::string_view migration_pending = "pending";
 
 struct Migration {
     std::string name;  // "0001_events"
@@ -65,13 +63,13 @@ std::map<int, Migration> read_embedded()
         }
     }
     return all;
+}
+
 // Hashed once: every question whether the program is ready compares the checksums.
 const std::map<int, Migration>& embedded()
 {
     static const std::map<int, Migration> all = read_embedded();
     return all;
-}
-
 }
 
 struct Applied {
@@ -152,16 +150,16 @@ std::vector<MigrationLine> compare(const std::map<int, Applied>& applied, const 
     std::vector<MigrationLine> lines;
     for (const auto& [version, migration] : all) {
         const auto at = applied.find(version);
-        std::string state(migration_pending);
-        if (at != applied.end()) {
-            state = at->second.checksum == migration.checksum
-                        ? std::string(migration_applied) + at->second.applied_at
-                        : "changed since it was applied";
+        if (at == applied.end()) {
+            lines.push_back({version, migration.name, MigrationState::pending});
+        } else if (at->second.checksum == migration.checksum) {
+            lines.push_back({version, migration.name, MigrationState::applied, at->second.applied_at});
+        } else {
+            lines.push_back({version, migration.name, MigrationState::changed});
         }
-        lines.push_back({version, migration.name, std::move(state)});
     }
     for (const auto& [version, row] : applied) {
-        if (!all.contains(version)) lines.push_back({version, row.name, "unknown to this program"});
+        if (!all.contains(version)) lines.push_back({version, row.name, MigrationState::unknown});
     }
     return lines;
 }
@@ -170,11 +168,12 @@ SchemaState judge(const std::vector<MigrationLine>& lines)
 {
     SchemaState state;
     for (const auto& line : lines) {
-        if (line.state == migration_pending) {
+        if (line.state == MigrationState::applied) continue;
+        if (line.state == MigrationState::pending) {
             state.older = true;
-        } else if (!line.state.starts_with(migration_applied)) {
+        } else {
             state.foreign.push_back(
-                "migration " + line.name + " is " + line.state +
+                "migration " + line.name + " is " + describe(line) +
                 "; use the program that belongs to this schema, or run: polis-migrate status");
         }
     }
@@ -266,6 +265,21 @@ std::vector<std::string> Migrator::history()
         for (const auto& line : rows) lines.push_back(line);
         return lines;
     });
+}
+
+std::string describe(const MigrationLine& line)
+{
+    switch (line.state) {
+        case MigrationState::applied:
+            return "applied " + line.applied_at;
+        case MigrationState::pending:
+            return "pending";
+        case MigrationState::changed:
+            return "changed since it was applied";
+        case MigrationState::unknown:
+            return "unknown to this program";
+    }
+    return "";
 }
 
 SchemaState schema_state(soci::session& session) { return judge(compare(read_applied(session), embedded())); }
