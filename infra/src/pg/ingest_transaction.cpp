@@ -140,7 +140,8 @@ IngestTransaction::IngestTransaction(const std::string& database_url)
     : session_(connect(database_url, {"polis-api writer", std::chrono::seconds(30)}))
 {
     pipeline_.emplace(native(*session_));
-    pipeline_->prepare("begin", "BEGIN");
+    // Whatever the server's default is: what is read after the fence must have a snapshot from after it.
+    pipeline_->prepare("begin", "BEGIN ISOLATION LEVEL READ COMMITTED");
     pipeline_->prepare("commit", "COMMIT");
     pipeline_->prepare("rollback", "ROLLBACK");
     pipeline_->prepare("fence", fence_sql);
