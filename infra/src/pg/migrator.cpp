@@ -1,5 +1,6 @@
 #include "infra/pg/migrator.hpp"
 
+#include "failpoint.hpp"
 #include "infra/embedded_migrations.hpp"
 #include "pg/connection.hpp"
 
@@ -132,6 +133,7 @@ std::unique_ptr<soci::session> locked_session(const std::string& url)
     *session << "SET client_min_messages = warning";
     *session << "SET lock_timeout = 0";
     *session << "SELECT pg_advisory_lock(7000)";
+    failpoint("migrator.locked");
     return session;
 }
 
@@ -191,10 +193,13 @@ void apply(soci::session& session, int version, const Migration& migration)
 {
     soci::transaction transaction(session);
     execute_script(session, migration.up);
+    failpoint("migrator.changed");
     session << "INSERT INTO schema_migrations (version, name, checksum) VALUES (:v, :n, :c)",
         soci::use(version), soci::use(migration.name), soci::use(migration.checksum);
     session << "INSERT INTO schema_history (direction, name) VALUES ('up', :n)", soci::use(migration.name);
+    failpoint("migrator.recorded");
     commit_or_throw(session, transaction);
+    failpoint("migrator.committed");
 }
 
 }  // namespace
@@ -236,6 +241,7 @@ std::string Migrator::down()
         *session << "DELETE FROM schema_migrations WHERE version = :v", soci::use(version);
         *session << "INSERT INTO schema_history (direction, name) VALUES ('down', :n)",
             soci::use(at->second.name);
+        failpoint("migrator.taken_back");
         commit_or_throw(*session, transaction);
         return at->second.name;
     });
