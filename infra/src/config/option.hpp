@@ -62,5 +62,6 @@ const std::vector<Option>& options();
 // The rows of polis-consumer and of polis-propagator.
 std::vector<Option> consumer_options();
 std::vector<Option> propagator_options();
+std::vector<Option> retention_options();
 
 }  // namespace infra::config
