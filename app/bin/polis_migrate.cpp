@@ -38,7 +38,8 @@ int down(infra::pg::Migrator& migrator)
 
 int status(infra::pg::Migrator& migrator)
 {
-    for (const auto& line : migrator.status()) std::cout << line.name << "  " << line.state << '\n';
+    for (const auto& line : migrator.status())
+        std::cout << line.name << "  " << infra::pg::describe(line) << '\n';
     return infra::exit_fine;
 }
 

@@ -74,7 +74,23 @@ Metrics::Metrics()
       lag_(prometheus::BuildGauge()
                .Name("kafka_consumer_lag")
                .Help("Messages of an assigned partition after the stored position.")
-               .Register(registry_))
+               .Register(registry_)),
+      partitions_dropped_(prometheus::BuildCounter()
+                              .Name("retention_partitions_dropped_total")
+                              .Help("Partitions of events and outbox that this process dropped.")
+                              .Register(registry_)),
+      partitions_busy_(prometheus::BuildCounter()
+                           .Name("retention_lock_timeouts_total")
+                           .Help("Times that somebody's lock made the retention give way.")
+                           .Register(registry_)),
+      partitions_blocked_(prometheus::BuildGauge()
+                              .Name("retention_partitions_blocked")
+                              .Help("Partitions kept beyond their time because a subscription needs them.")
+                              .Register(registry_)),
+      rows_removed_(prometheus::BuildCounter()
+                        .Name("retention_rows_removed_total")
+                        .Help("Rows removed one by one, by table.")
+                        .Register(registry_))
 {
 }
 
@@ -147,6 +163,19 @@ void Metrics::consumer_lag(const std::map<domain::PartitionId, std::int64_t>& la
             gauge = &lag_.Add({{"topic", id.topic}, {"partition", std::to_string(id.number)}});
         gauge->Set(static_cast<double>(messages));
     }
+}
+
+// Made by the first look: a program without a retention shows no empty series.
+void Metrics::retention(std::size_t dropped, std::size_t busy, std::size_t blocked)
+{
+    partitions_dropped_.Add({}).Increment(static_cast<double>(dropped));
+    partitions_busy_.Add({}).Increment(static_cast<double>(busy));
+    partitions_blocked_.Add({}).Set(static_cast<double>(blocked));
+}
+
+void Metrics::rows_removed(std::string_view table, std::uint64_t rows)
+{
+    rows_removed_.Add({{"table", std::string(table)}}).Increment(static_cast<double>(rows));
 }
 
 std::string Metrics::text() const { return prometheus::TextSerializer().Serialize(registry_.Collect()); }

@@ -36,6 +36,10 @@ public:
     // Replaces what was told before; partitions that are no longer there disappear.
     void consumer_lag(const std::map<domain::PartitionId, std::int64_t>& lag);
 
+    // One look of the retention; `blocked` replaces what was told before.
+    void retention(std::size_t dropped, std::size_t busy, std::size_t blocked);
+    void rows_removed(std::string_view table, std::uint64_t rows);
+
     // Text exposition format 0.0.4.
     std::string text() const;
 
@@ -55,6 +59,10 @@ private:
     prometheus::Family<prometheus::Histogram>& batch_messages_;
     prometheus::Family<prometheus::Histogram>& consume_seconds_;
     prometheus::Family<prometheus::Gauge>& lag_;
+    prometheus::Family<prometheus::Counter>& partitions_dropped_;
+    prometheus::Family<prometheus::Counter>& partitions_busy_;
+    prometheus::Family<prometheus::Gauge>& partitions_blocked_;
+    prometheus::Family<prometheus::Counter>& rows_removed_;
     std::map<domain::PartitionId, prometheus::Gauge*> lags_;  // one thread tells them
 };
 

@@ -3,6 +3,7 @@
 #include "api/answers.hpp"
 #include "api/dead_letters_handler.hpp"
 #include "api/events_handler.hpp"
+#include "api/housekeeper.hpp"
 #include "api/ingest_handler.hpp"
 #include "api/metrics_handler.hpp"
 #include "api/quarantine_handler.hpp"
@@ -89,7 +90,8 @@ public:
                       metrics_.ingest_batch(batch.events, batch.duration);
                   }),
           ingest_(prepare_, registry, writer_, pool_, metrics_),
-          quarantine_(config, prepare_, writer_, pool_)
+          quarantine_(config, prepare_, writer_, pool_),
+          housekeeper_(config, metrics_)
     {
         add_routes();
         api::add_subscription_routes(router_, pool_, config.outbox.allowed_networks,
@@ -107,6 +109,7 @@ public:
     void start()
     {
         maintenance_ = std::thread([this] { maintain(); });
+        housekeeper_.start();
         server_->start();
     }
 
@@ -118,6 +121,7 @@ public:
         }
         wake_.notify_all();
         if (maintenance_.joinable()) maintenance_.join();
+        housekeeper_.stop();
         server_->drain(limit);
         writer_.stop();
         pool_.stop();
@@ -219,6 +223,7 @@ private:
     std::condition_variable wake_;
     bool stopping_ = false;
     std::thread maintenance_;
+    api::Housekeeper housekeeper_;
     std::optional<http::Server> server_;
 };
 

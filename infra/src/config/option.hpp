@@ -65,5 +65,6 @@ std::vector<Option> log_options();
 std::vector<Option> consumer_options();
 std::vector<Option> propagator_options();
 std::vector<Option> conductor_options();
+std::vector<Option> retention_options();
 
 }  // namespace infra::config

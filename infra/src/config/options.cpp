@@ -365,6 +365,7 @@ std::vector<Option> make_options()
     append(table, ingest_options());
     append(table, rule_options());
     append(table, outbox_options());
+    append(table, retention_options());
     append(table, broker_options());
     append(table, consumer_options());
     append(table, propagator_options());

@@ -91,6 +91,20 @@ Rule seconds(double min, double max, Field field)
         min, max, [=](Config& config, std::string_view, Milliseconds value) { field(config) = value; });
 }
 
+// Fractions of a day are allowed; 0 has a meaning of its own.
+template <class Field>
+Rule days(double max, Field field)
+{
+    const std::string allowed = "0 to " + number_text(max) + " days";
+    return {allowed, [=](Config& config, std::string_view value, std::string_view) -> std::string {
+                const auto parsed = parse_number(value);
+                if (!parsed || *parsed < 0 || *parsed > max) return "must be " + allowed;
+                constexpr std::chrono::duration<double, std::milli> one_day = std::chrono::hours(24);
+                field(config) = std::chrono::round<Milliseconds>(*parsed * one_day);
+                return {};
+            }};
+}
+
 template <class Enum>
 using Names = std::vector<std::pair<std::string, Enum>>;
 

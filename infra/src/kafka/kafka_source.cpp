@@ -1,5 +1,6 @@
 #include "infra/kafka/kafka_source.hpp"
 
+#include "failpoint.hpp"
 #include "infra/log/log.hpp"
 #include "kafka/partition_list.hpp"
 
@@ -130,6 +131,7 @@ public:
     {
         const Message raw(rd_kafka_consumer_poll(handle_, static_cast<int>(wait.count())));
         if (!raw) return std::nullopt;
+        failpoint("consumer.polled");
         if (raw->err == RD_KAFKA_RESP_ERR_NO_ERROR) return to_message(*raw);
         log_warning("Kafka reports", {{"reason", rd_kafka_err2str(raw->err)}});
         return std::nullopt;
@@ -166,6 +168,7 @@ public:
     {
         remember(positions);
         const auto list = to_list(positions);
+        failpoint("consumer.telling");
         const auto fault = rd_kafka_commit(handle_, list.get(), wait ? 0 : 1);
         if (fault != RD_KAFKA_RESP_ERR_NO_ERROR) {
             log_warning("positions not told to the broker", {{"reason", rd_kafka_err2str(fault)}});

@@ -1,8 +1,12 @@
 #include "pg/connection.hpp"
 
+#include "failpoint.hpp"
+
 #include <soci/postgresql/soci-postgresql.h>
 
+#include <cerrno>
 #include <optional>
+#include <poll.h>
 #include <utility>
 
 namespace infra::pg {
@@ -114,7 +118,8 @@ PGconn* native(soci::session& session)
     return static_cast<soci::postgresql_session_backend*>(session.get_backend())->conn_;
 }
 
-Pipeline::Pipeline(PGconn* connection) : connection_(connection)
+Pipeline::Pipeline(PGconn* connection, std::chrono::milliseconds silence)
+    : connection_(connection), silence_(silence)
 {
     if (PQenterPipelineMode(connection_) != 1) throw ConnectionLost("", "the connection is not idle");
 }
@@ -143,12 +148,25 @@ void Pipeline::send(const char* prepared, std::span<const Param> params, int res
                                    sizes.data(), formats.data(), result_format));
 }
 
+void Pipeline::wait_for_result()
+{
+    while (PQisBusy(connection_) != 0) {
+        pollfd readable{PQsocket(connection_), POLLIN, 0};
+        const int ready = ::poll(&readable, 1, static_cast<int>(silence_.count()));
+        if (ready < 0 && errno == EINTR) continue;
+        if (ready == 0) throw ConnectionLost("", "the database is silent");
+        if (PQconsumeInput(connection_) != 1) return;  // the result tells of it
+    }
+}
+
 std::vector<Result> Pipeline::sync()
 {
     if (PQpipelineSync(connection_) != 1) throw ConnectionLost("", first_line(PQerrorMessage(connection_)));
+    failpoint("pipeline.sent");
     std::vector<Result> results;
     Result failed;
     while (true) {
+        wait_for_result();
         Result result(PQgetResult(connection_));
         if (!result) {
             if (PQstatus(connection_) != CONNECTION_OK) fail(connection_, failed.get());

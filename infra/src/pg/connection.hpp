@@ -77,7 +77,11 @@ struct Param {
 // Not for use from two threads.
 class Pipeline {
 public:
-    explicit Pipeline(PGconn* connection);
+    // The server ends a statement itself after statement_timeout. Silence for longer than this means that it
+    // is frozen, or that something on the way swallows what is sent; libpq alone would wait for ever.
+    static constexpr std::chrono::seconds silence_max{90};
+
+    explicit Pipeline(PGconn* connection, std::chrono::milliseconds silence = silence_max);
 
     void prepare(const char* name, const char* sql);
     void send(const char* prepared, std::span<const Param> params, int result_format = 0);
@@ -87,7 +91,10 @@ public:
 
 private:
     void check_sent(int sent);
+    void wait_for_result();
+
     PGconn* connection_;
+    std::chrono::milliseconds silence_;
 };
 
 }  // namespace infra::pg

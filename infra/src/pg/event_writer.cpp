@@ -1,5 +1,6 @@
 #include "infra/pg/event_writer.hpp"
 
+#include "failpoint.hpp"
 #include "infra/log/log.hpp"
 #include "pg/ingest_transaction.hpp"
 
@@ -138,7 +139,9 @@ private:
             const auto duration = Clock::now() - started;
             plan_linger(batch.size(), duration);
             report(batch, results, duration);
+            failpoint("writer.stored");
             for (std::size_t i = 0; i < batch.size(); ++i) batch[i].done(std::move(results[i]));
+            failpoint("writer.answered");
         }
     }
 

@@ -2,6 +2,7 @@
 
 #include "app/decode_message.hpp"
 #include "app/system_now.hpp"
+#include "failpoint.hpp"
 #include "pg/binary.hpp"
 
 #include <algorithm>
@@ -11,6 +12,9 @@
 
 namespace infra::pg {
 namespace {
+
+constexpr auto statement_timeout = std::chrono::seconds(30);
+constexpr auto silence_max = statement_timeout + std::chrono::seconds(5);
 
 constexpr auto fence_sql = "SELECT outbox_fence()";
 constexpr auto newest_event_sql = "SELECT id FROM events ORDER BY id DESC LIMIT 1";
@@ -51,12 +55,13 @@ FROM unnest($2::uuid[], $3::text[], $4::bytea[], $5::jsonb[], $6::text[], $7::te
      t(id, service, body, errors, reason, detail, topic, partition, message_offset, key, headers))";
 
 // A newer derived event takes its key over; so does a request's event when the first one's partition is gone.
+// The retention may have removed the row since it was read: then it is written anew.
 constexpr auto take_over_request_sql =
-    "UPDATE request_keys k SET event_id = n.event_id FROM unnest($1::uuid[], $2::uuid[]) n(digest, event_id) "
-    "WHERE k.digest = n.digest";
+    "INSERT INTO request_keys (digest, event_id) SELECT * FROM unnest($1::uuid[], $2::uuid[]) "
+    "ON CONFLICT (digest) DO UPDATE SET event_id = EXCLUDED.event_id";
 constexpr auto take_over_derived_sql =
-    "UPDATE derived_keys k SET event_id = n.event_id FROM unnest($1::uuid[], $2::uuid[]) n(digest, event_id) "
-    "WHERE k.digest = n.digest";
+    "INSERT INTO derived_keys (digest, event_id) SELECT * FROM unnest($1::uuid[], $2::uuid[]) "
+    "ON CONFLICT (digest) DO UPDATE SET event_id = EXCLUDED.event_id";
 
 std::uint64_t random_bits()
 {
@@ -146,10 +151,11 @@ struct TraceArrays {
 }  // namespace
 
 IngestTransaction::IngestTransaction(const std::string& database_url)
-    : session_(connect(database_url, {"polis-api writer", std::chrono::seconds(30)}))
+    : session_(connect(database_url, {"polis-api writer", statement_timeout}))
 {
-    pipeline_.emplace(native(*session_));
-    pipeline_->prepare("begin", "BEGIN");
+    pipeline_.emplace(native(*session_), silence_max);
+    // Whatever the server's default is: what is read after the fence must have a snapshot from after it.
+    pipeline_->prepare("begin", "BEGIN ISOLATION LEVEL READ COMMITTED");
     pipeline_->prepare("commit", "COMMIT");
     pipeline_->prepare("rollback", "ROLLBACK");
     pipeline_->prepare("fence", fence_sql);
@@ -255,6 +261,7 @@ domain::IngestPlan IngestTransaction::plan(std::span<const domain::PreparedEvent
     pipeline_->send("derived_keys", {&derived, 1});
     if (stream != nullptr) send_steps(*stream);
     const auto results = pipeline_->sync();
+    failpoint("writer.begun");
     if (stream != nullptr) check_steps(results.back().get(), stream->steps.size());
     std::optional<domain::Uuid> newest;
     if (PQntuples(results[2].get()) > 0) newest = uuid_field(results[2].get(), 0, 0);
@@ -337,10 +344,12 @@ std::vector<domain::IngestAnswer> IngestTransaction::run(std::span<const domain:
     auto plan = this->plan(batch, stream);
     if (stream != nullptr && !stream->quarantined.empty()) send_quarantine(*stream);
     if (!plan.events.empty()) send_rows(plan);
+    failpoint("writer.rows_queued");
     if (notify && !plan.outbox.empty()) pipeline_->send("notify", {});
     committing_ = end == End::commit;
     pipeline_->send(end == End::commit ? "commit" : "rollback", {});
     const auto results = pipeline_->sync();
+    failpoint("writer.committed");
     committing_ = false;
     // The server answers COMMIT with ROLLBACK where the transaction had failed, and libpq calls that a
     // success.

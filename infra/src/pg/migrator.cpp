@@ -1,5 +1,6 @@
 #include "infra/pg/migrator.hpp"
 
+#include "failpoint.hpp"
 #include "infra/embedded_migrations.hpp"
 #include "pg/connection.hpp"
 
@@ -18,8 +19,6 @@ namespace {
 
 constexpr std::string_view up_suffix = ".up.sql";
 constexpr std::string_view down_suffix = ".down.sql";
-constexpr std::string_view migration_applied = "applied ";
-constexpr std::string_view migration_pending = "pending";
 
 struct Migration {
     std::string name;  // "0001_events"
@@ -51,7 +50,7 @@ int version_of(std::string_view name)
     return version;
 }
 
-std::map<int, Migration> embedded()
+std::map<int, Migration> read_embedded()
 {
     std::map<int, Migration> all;
     for (const auto& file : migrations::files()) {
@@ -64,6 +63,13 @@ std::map<int, Migration> embedded()
             migration.checksum = sha256(file.text);
         }
     }
+    return all;
+}
+
+// Hashed once: every question whether the program is ready compares the checksums.
+const std::map<int, Migration>& embedded()
+{
+    static const std::map<int, Migration> all = read_embedded();
     return all;
 }
 
@@ -127,6 +133,7 @@ std::unique_ptr<soci::session> locked_session(const std::string& url)
     *session << "SET client_min_messages = warning";
     *session << "SET lock_timeout = 0";
     *session << "SELECT pg_advisory_lock(7000)";
+    failpoint("migrator.locked");
     return session;
 }
 
@@ -145,16 +152,16 @@ std::vector<MigrationLine> compare(const std::map<int, Applied>& applied, const 
     std::vector<MigrationLine> lines;
     for (const auto& [version, migration] : all) {
         const auto at = applied.find(version);
-        std::string state(migration_pending);
-        if (at != applied.end()) {
-            state = at->second.checksum == migration.checksum
-                        ? std::string(migration_applied) + at->second.applied_at
-                        : "changed since it was applied";
+        if (at == applied.end()) {
+            lines.push_back({version, migration.name, MigrationState::pending});
+        } else if (at->second.checksum == migration.checksum) {
+            lines.push_back({version, migration.name, MigrationState::applied, at->second.applied_at});
+        } else {
+            lines.push_back({version, migration.name, MigrationState::changed});
         }
-        lines.push_back({version, migration.name, std::move(state)});
     }
     for (const auto& [version, row] : applied) {
-        if (!all.contains(version)) lines.push_back({version, row.name, "unknown to this program"});
+        if (!all.contains(version)) lines.push_back({version, row.name, MigrationState::unknown});
     }
     return lines;
 }
@@ -163,11 +170,12 @@ SchemaState judge(const std::vector<MigrationLine>& lines)
 {
     SchemaState state;
     for (const auto& line : lines) {
-        if (line.state == migration_pending) {
+        if (line.state == MigrationState::applied) continue;
+        if (line.state == MigrationState::pending) {
             state.older = true;
-        } else if (!line.state.starts_with(migration_applied)) {
+        } else {
             state.foreign.push_back(
-                "migration " + line.name + " is " + line.state +
+                "migration " + line.name + " is " + describe(line) +
                 "; use the program that belongs to this schema, or run: polis-migrate status");
         }
     }
@@ -185,10 +193,13 @@ void apply(soci::session& session, int version, const Migration& migration)
 {
     soci::transaction transaction(session);
     execute_script(session, migration.up);
+    failpoint("migrator.changed");
     session << "INSERT INTO schema_migrations (version, name, checksum) VALUES (:v, :n, :c)",
         soci::use(version), soci::use(migration.name), soci::use(migration.checksum);
     session << "INSERT INTO schema_history (direction, name) VALUES ('up', :n)", soci::use(migration.name);
+    failpoint("migrator.recorded");
     commit_or_throw(session, transaction);
+    failpoint("migrator.committed");
 }
 
 }  // namespace
@@ -199,7 +210,7 @@ std::vector<std::string> Migrator::up()
         const auto session = locked_session(url_);
         make_tables(*session);
         const auto applied = read_applied(*session);
-        const auto all = embedded();
+        const auto& all = embedded();
         require_own_schema(applied, all);
         std::vector<std::string> done;
         for (const auto& [version, migration] : all) {
@@ -218,7 +229,7 @@ std::string Migrator::down()
         const auto applied = read_applied(*session);
         if (applied.empty()) return "";
         const int version = applied.rbegin()->first;
-        const auto all = embedded();
+        const auto& all = embedded();
         require_own_schema(applied, all);
         const auto at = all.find(version);
         if (at->second.down.empty()) {
@@ -230,6 +241,7 @@ std::string Migrator::down()
         *session << "DELETE FROM schema_migrations WHERE version = :v", soci::use(version);
         *session << "INSERT INTO schema_history (direction, name) VALUES ('down', :n)",
             soci::use(at->second.name);
+        failpoint("migrator.taken_back");
         commit_or_throw(*session, transaction);
         return at->second.name;
     });
@@ -259,6 +271,21 @@ std::vector<std::string> Migrator::history()
         for (const auto& line : rows) lines.push_back(line);
         return lines;
     });
+}
+
+std::string describe(const MigrationLine& line)
+{
+    switch (line.state) {
+        case MigrationState::applied:
+            return "applied " + line.applied_at;
+        case MigrationState::pending:
+            return "pending";
+        case MigrationState::changed:
+            return "changed since it was applied";
+        case MigrationState::unknown:
+            return "unknown to this program";
+    }
+    return "";
 }
 
 SchemaState schema_state(soci::session& session) { return judge(compare(read_applied(session), embedded())); }

@@ -1,6 +1,7 @@
 #include "infra/pg/outbox_store.hpp"
 
 #include "domain/ingest.hpp"
+#include "failpoint.hpp"
 #include "pg/binary.hpp"
 #include "pg/connection.hpp"
 #include "pg/outbox_sql.hpp"
@@ -90,6 +91,7 @@ public:
             const Param params[] = {id_.param(), self_.param(), array.param()};
             pipeline_->send("release", params);
             pipeline_->sync();
+            failpoint("worker.released");
         });
     }
 
@@ -99,6 +101,7 @@ public:
             const Param params[] = {id_.param(), self_.param()};
             pipeline_->send("leave", params);
             pipeline_->sync();
+            failpoint("worker.left");
         });
     }
 
@@ -137,6 +140,7 @@ public:
             const Param params[] = {id_.param(), self_.param(), numbers.param(), limit.param()};
             pipeline_->send("requests", params);
             const auto results = pipeline_->sync();
+            failpoint("worker.adopted");
             const auto* result = results.front().get();
             std::vector<app::ShelfRequest> asked;
             asked.reserve(static_cast<std::size_t>(PQntuples(result)));
@@ -155,7 +159,9 @@ private:
     void connect_now()
     {
         session_ = connect(url_, {"polis-outbox-worker"});
-        pipeline_.emplace(native(*session_));
+        // Longer than a statement may take (ConnectOptions). Meanwhile the leases end, and another worker
+        // goes on.
+        pipeline_.emplace(native(*session_), std::chrono::seconds(15));
         pipeline_->prepare("alive", alive_sql);
         pipeline_->prepare("share", share_sql);
         pipeline_->prepare("forget", forget_sql);
@@ -218,6 +224,7 @@ private:
         const Param params[] = {id_.param(), self_.param(), limit.param()};
         pipeline_->send("acquire", params);
         const auto acquired = pipeline_->sync();
+        failpoint("worker.leased");
         std::vector<app::LeasedLane> lanes;
         BinaryArray numbers(Element::int2);
         for (int row = 0; row < PQntuples(acquired.front().get()); ++row) {
@@ -293,8 +300,11 @@ private:
             const Param params[] = {id_.param(), lanes.param(), seqs.param(), epochs.param()};
             pipeline_->send("advance", params);
         }
+        failpoint("worker.settling");
+        const auto results = pipeline_->sync();
+        failpoint("worker.settled");
         std::set<std::int16_t> written;
-        for (const auto& result : pipeline_->sync()) {
+        for (const auto& result : results) {
             for (int row = 0; row < PQntuples(result.get()); ++row)
                 written.insert(lane_at(result.get(), row));
         }

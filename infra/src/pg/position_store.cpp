@@ -1,5 +1,6 @@
 #include "infra/pg/position_store.hpp"
 
+#include "failpoint.hpp"
 #include "infra/log/log.hpp"
 #include "pg/connection.hpp"
 
@@ -36,6 +37,7 @@ public:
                 session << "INSERT INTO kafka_offsets (consumer_group, topic, partition, next_offset) VALUES "
                            "(:g, :t, :p, :o) ON CONFLICT DO NOTHING",
                     soci::use(group), soci::use(id.topic), soci::use(id.number), soci::use(next);
+                failpoint("consumer.began");
             }
             return true;
         });

@@ -56,6 +56,18 @@ TEST_SUITE("infra/pg/connection")
         CHECK_THROWS_WITH(conninfo("mysql://x", {"n"}), "DATABASE_URL is not a PostgreSQL connection URI");
     }
 
+    TEST_CASE("a server that is silent for too long is given up")
+    {
+        const auto session = connect(cluster(), {"polis test"});
+        infra::pg::Pipeline pipeline(infra::pg::native(*session), std::chrono::milliseconds(50));
+        pipeline.prepare("", "SELECT 1");
+        pipeline.send("", {});
+        CHECK(pipeline.sync().size() == 2);
+        pipeline.prepare("", "SELECT pg_sleep(10)");
+        pipeline.send("", {});
+        CHECK_THROWS_WITH_AS(pipeline.sync(), "the database is silent", infra::pg::ConnectionLost);
+    }
+
     TEST_CASE("a connection that cannot be made says why without the password")
     {
         try {

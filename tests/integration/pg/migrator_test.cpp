@@ -74,9 +74,11 @@ TEST_SUITE("infra/pg/migrator")
     {
         Names states;
         for (const auto& line : migrator.status()) {
-            const bool applied = line.state.starts_with("applied 20") && line.state.ends_with("Z");
+            const auto state = infra::pg::describe(line);
+            const bool applied = line.state == infra::pg::MigrationState::applied &&
+                                 state.starts_with("applied 20") && state.ends_with("Z");
             states.push_back(std::to_string(line.version) + " " + line.name + " " +
-                             (applied ? "applied" : line.state));
+                             (applied ? "applied" : state));
         }
         return states;
     }

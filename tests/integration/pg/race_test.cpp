@@ -197,6 +197,23 @@ TEST_SUITE("infra/pg/race")
         CHECK(arrivals.seen() == stored);
     }
 
+    // Everything stored has arrived, once and in order, and no worker met a fault. Returns how much it was.
+    std::size_t check_arrivals(Session & session, const Arrivals& arrivals,
+                               const std::vector<std::unique_ptr<Worker>>& workers)
+    {
+        const auto stored = stored_seqs(session);
+        wait_for_all(arrivals, stored);
+        for (const auto& worker : workers) {
+            worker->stop();
+            CHECK(worker->faults == 0);
+        }
+        CHECK(arrivals.count() == stored.size());
+        CHECK(arrivals.keys_out_of_order() == 0);
+        CHECK(session.rows("SELECT status, count(*) FROM outbox_messages GROUP BY 1") ==
+              Rows{{"sent", std::to_string(stored.size())}});
+        return stored.size();
+    }
+
     TEST_CASE("four writers and three workers: everything arrives once and in order")
     {
         const Database database;
@@ -215,17 +232,7 @@ TEST_SUITE("infra/pg/race")
                   if (++rounds == 10) hire();                 // lanes move to it,
                   if (rounds == 30) workers.front()->stop();  // and away from this one
               }) == 0);
-        const auto stored = stored_seqs(session);
-        CHECK(stored.size() > 1000);
-        wait_for_all(arrivals, stored);
-        for (auto& worker : workers) {
-            worker->stop();
-            CHECK(worker->faults == 0);
-        }
-        CHECK(arrivals.count() == stored.size());
-        CHECK(arrivals.keys_out_of_order() == 0);
-        CHECK(session.rows("SELECT status, count(*) FROM outbox_messages GROUP BY 1") ==
-              Rows{{"sent", std::to_string(stored.size())}});
+        CHECK(check_arrivals(session, arrivals, workers) > 1000);
         CHECK(session.number("SELECT count(*) FROM lane_cursors WHERE owner IS NOT NULL") == 0);
         CHECK(session.number("SELECT count(*) FROM outbox_workers") == 0);
     }
@@ -239,17 +246,8 @@ TEST_SUITE("infra/pg/race")
         for (unsigned i = 0; i < 2; ++i)
             workers.push_back(std::make_unique<Worker>(database, arrivals, 10, i));
         CHECK(write_all(database, [] { std::this_thread::sleep_for(20ms); }) == 0);
-        const auto stored = stored_seqs(session);
-        wait_for_all(arrivals, stored);
-        for (auto& worker : workers) {
-            worker->stop();
-            CHECK(worker->faults == 0);
-        }
-        CHECK(arrivals.count() == stored.size());
-        CHECK(arrivals.keys_out_of_order() == 0);
+        check_arrivals(session, arrivals, workers);
         CHECK(session.number("SELECT count(*) FROM outbox_retries WHERE attempts > 0") > 0);
-        CHECK(session.rows("SELECT status, count(*) FROM outbox_messages GROUP BY 1") ==
-              Rows{{"sent", std::to_string(stored.size())}});
     }
 
     TEST_CASE("workers that lose their connections lose no message and no order")

@@ -91,6 +91,36 @@ TEST_SUITE("infra/pg/event_writer")
         CHECK(session.rows("SELECT service, count(*) FROM events GROUP BY 1") == Rows{{"even", "2"}});
     }
 
+    // With the snapshot of a transaction that waited for the fence, the key that was stored meanwhile is
+    // unseen.
+    TEST_CASE("another default of isolation breaks no key")
+    {
+        const Database database;
+        auto session = database.session();
+        std::string level;
+        SUBCASE("repeatable read") { level = "repeatable read"; }
+        SUBCASE("serializable") { level = "serializable"; }
+        Session(cluster()).execute("ALTER DATABASE " + database.name() +
+                                   " SET default_transaction_isolation = '" + level + "'");
+        session.execute(
+            "CREATE FUNCTION check_level() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+            "ASSERT current_setting('transaction_isolation') = 'read committed'; RETURN NULL; END $$");
+        session.execute(
+            "CREATE TRIGGER level AFTER INSERT ON events FOR EACH STATEMENT EXECUTE FUNCTION check_level()");
+        HeldFence fence(database);
+        Writer one({.database_url = database.url()});
+        Writer other({.database_url = database.url()});
+        auto first = append(one.log, event("s", "key"));
+        auto second = append(other.log, event("s", "key"));
+        fence.wait_for_waiting(2);
+        fence.release();
+        const auto answer = stored_one(result_of(first));
+        const auto same = stored_one(result_of(second));
+        CHECK(answer.event_id == same.event_id);
+        CHECK(answer.replayed != same.replayed);
+        CHECK(session.number("SELECT count(*) FROM events") == 1);
+    }
+
     TEST_CASE("a transaction that fails at its COMMIT stores nothing and is not acknowledged")
     {
         const Database database;

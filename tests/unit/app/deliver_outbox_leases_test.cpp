@@ -1,4 +1,3 @@
-#include "app/deliver_outbox.hpp"
 #include "unit/app/outbox_fakes.hpp"
 
 #include <doctest/doctest.h>
@@ -24,6 +23,7 @@ TEST_SUITE("app/deliver_outbox: leases")
     using domain::Verdict;
     using outbox_fakes::InMemoryOutbox;
     using outbox_fakes::ScriptedSink;
+    using outbox_fakes::Worker;
     using namespace std::chrono_literals;
     using Seqs = std::vector<std::int64_t>;
     using Lanes = std::vector<std::int16_t>;
@@ -41,19 +41,6 @@ TEST_SUITE("app/deliver_outbox: leases")
         options.until_empty = until_empty;
         return options;
     }
-
-    struct Worker {
-        Worker(InMemoryOutbox& store, ScriptedSink& sink, const app::DeliveryOptions& options)
-            : delivery(
-                  store, sink, options, [] { return 0.5; }, [this](Verdict verdict) { ++outcomes[verdict]; },
-                  [this](std::string_view reason) { faults.emplace_back(reason); })
-        {
-        }
-
-        std::map<Verdict, int> outcomes;
-        std::vector<std::string> faults;
-        app::DeliverOutbox delivery;
-    };
 
     // Waits for something that another thread does; 10 s is for machines that are very busy.
     template <class Condition>

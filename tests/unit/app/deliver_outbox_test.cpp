@@ -1,5 +1,3 @@
-#include "app/deliver_outbox.hpp"
-
 #include "unit/app/outbox_fakes.hpp"
 
 #include <doctest/doctest.h>
@@ -23,6 +21,7 @@ TEST_SUITE("app/deliver_outbox")
     using domain::Verdict;
     using outbox_fakes::InMemoryOutbox;
     using outbox_fakes::ScriptedSink;
+    using outbox_fakes::Worker;
     using namespace std::chrono_literals;
     using Seqs = std::vector<std::int64_t>;
 
@@ -42,19 +41,6 @@ TEST_SUITE("app/deliver_outbox")
     }
 
     std::optional<DeliveryOutcome> take_all(const OutboxMessage&) { return delivered; }
-
-    struct Worker {
-        Worker(InMemoryOutbox& store, ScriptedSink& sink, const app::DeliveryOptions& options)
-            : delivery(
-                  store, sink, options, [] { return 0.5; }, [this](Verdict verdict) { ++outcomes[verdict]; },
-                  [this](std::string_view reason) { faults.emplace_back(reason); })
-        {
-        }
-
-        std::map<Verdict, int> outcomes;
-        std::vector<std::string> faults;
-        app::DeliverOutbox delivery;
-    };
 
     }  // namespace
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "app/deliver_outbox.hpp"
 #include "app/ports/message_sink.hpp"
 #include "app/ports/outbox_store.hpp"
 
@@ -12,6 +13,7 @@
 #include <set>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -261,6 +263,21 @@ private:
     std::vector<std::int64_t> sent_;
     std::vector<std::pair<std::int64_t, Done>> held_;
     std::size_t held_max_ = 0;
+};
+
+// A delivery with what it tells.
+struct Worker {
+    Worker(InMemoryOutbox& store, ScriptedSink& sink, const app::DeliveryOptions& options)
+        : delivery(
+              store, sink, options, [] { return 0.5; },
+              [this](domain::Verdict verdict) { ++outcomes[verdict]; },
+              [this](std::string_view reason) { faults.emplace_back(reason); })
+    {
+    }
+
+    std::map<domain::Verdict, int> outcomes;
+    std::vector<std::string> faults;
+    app::DeliverOutbox delivery;
 };
 
 }  // namespace outbox_fakes

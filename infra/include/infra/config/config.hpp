@@ -4,6 +4,7 @@
 #include "domain/propagation/payload_template.hpp"
 #include "domain/propagation/send_policy.hpp"
 #include "domain/propagation/tick_schedule.hpp"
+#include "domain/retention.hpp"
 #include "infra/log/level.hpp"
 
 #include <boost/json/object.hpp>
@@ -75,6 +76,11 @@ struct OutboxConfig {
     Milliseconds retry_max{};
     Milliseconds send_timeout{};
     std::size_t in_flight_max = 0;
+};
+
+struct RetentionConfig {
+    domain::RetentionPolicy policy;
+    Milliseconds interval{};
 };
 
 enum class UnknownServices { accept, reject };
@@ -175,6 +181,7 @@ struct Config {
     HttpConfig http;
     AdminConfig admin;
     OutboxConfig outbox;
+    RetentionConfig retention;
     IngestConfig ingest;
     RulesConfig rules;
     KafkaConfig kafka;

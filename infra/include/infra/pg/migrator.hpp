@@ -20,12 +20,22 @@ struct SchemaState {
 
 SchemaState schema_state(soci::session& session);
 
+enum class MigrationState {
+    applied,
+    pending,
+    changed,  // since it was applied
+    unknown,  // to this program
+};
+
 struct MigrationLine {
     int version;
     std::string name;
-    std::string
-        state;  // "applied 2026-...", "pending", "changed since it was applied", "unknown to this program"
+    MigrationState state;
+    std::string applied_at = {};  // where it was
 };
+
+// For people: "applied 2026-...", "pending", "changed since it was applied", "unknown to this program".
+std::string describe(const MigrationLine& line);
 
 // Numbered SQL pairs, embedded in the program. Every call takes one advisory lock, so many processes may
 // start at once. Throws SqlError, and std::runtime_error for files that do not fit together.
