@@ -359,6 +359,19 @@ class Outages(ConsumerTest):
         self.assertEqual(self.positions(topic), self.ends(topic))
         wait_until(lambda: consumer.reasons() == "", 30, "ready again")
 
+    def test_a_database_that_is_away_while_partitions_are_given_out(self):
+        topic = self.topic()
+        self.kafka.produce_lines(topic, [line(n=n) for n in range(500)])
+        blocker = self.hold_lock("kafka_offsets")
+        consumer = self.launch_consumer(f"{topic}=city").listening()
+        wait_until(lambda: "database" in consumer.reasons(), 60, "not ready because of the database")
+        self.assertEqual(self.database.count("events"), 0)
+        self.release_lock(blocker)
+        self.wait_stored(500)
+        self.assertEqual(self.positions(topic), self.ends(topic))
+        wait_until(lambda: consumer.reasons() == "", 30, "ready again")
+        self.assertEqual(consumer.terminate(), 0)
+
     def test_the_broker_killed_in_the_middle(self):
         topic = self.topic()
         consumer = self.start_consumer(f"{topic}=city")
