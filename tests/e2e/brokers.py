@@ -185,11 +185,14 @@ class Server:
 
 
 class Kafka(Server):
-    """One broker. Topics are made on first use with `partitions` partitions."""
+    """One broker. Topics are made on first use with `partitions` partitions; `sasl_address` asks for a password."""
+
+    sasl_user, sasl_password = "polis", "s3cret-of-tests"
 
     def __init__(self, partitions=6, **settings):
         super().__init__("kafka")
-        self.port, self.controller_port = free_ports(2)
+        self.port, self.controller_port, sasl_port = free_ports(3)
+        self.sasl_address = f"127.0.0.1:{sasl_port}"
         self.address = f"127.0.0.1:{self.port}"
         self.partitions = partitions
         self.properties = os.path.join(self.directory, "server.properties")
@@ -197,10 +200,14 @@ class Kafka(Server):
             "process.roles": "broker,controller",
             "node.id": 1,
             "controller.quorum.voters": f"1@127.0.0.1:{self.controller_port}",
-            "listeners": f"PLAINTEXT://{self.address},CONTROLLER://127.0.0.1:{self.controller_port}",
-            "advertised.listeners": f"PLAINTEXT://{self.address}",
+            "listeners": f"PLAINTEXT://{self.address},SASL://{self.sasl_address},CONTROLLER://127.0.0.1:{self.controller_port}",
+            "advertised.listeners": f"PLAINTEXT://{self.address},SASL://{self.sasl_address}",
             "controller.listener.names": "CONTROLLER",
-            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,SASL:SASL_PLAINTEXT,CONTROLLER:PLAINTEXT",
+            "inter.broker.listener.name": "PLAINTEXT",
+            "sasl.enabled.mechanisms": "PLAIN",
+            "listener.name.sasl.plain.sasl.jaas.config": "org.apache.kafka.common.security.plain.PlainLoginModule"
+            f' required user_{self.sasl_user}="{self.sasl_password}";',
             "log.dirs": os.path.join(self.directory, "data"),
             "num.partitions": partitions,
             # A killed broker may come back once its session is over: 9 s by default.

@@ -38,9 +38,8 @@ class Consumer(Process):
             config.write(short_session + yaml)
         settings.setdefault("CONFIG_PATH", config.name)
         settings.setdefault("HOST", "127.0.0.1")
-        super().__init__(
-            *arguments, DATABASE_URL=database.url, KAFKA_BOOTSTRAP_SERVERS=kafka.address, KAFKA_TOPICS=topics, **settings
-        )
+        settings.setdefault("KAFKA_BOOTSTRAP_SERVERS", kafka.address)
+        super().__init__(*arguments, DATABASE_URL=database.url, KAFKA_TOPICS=topics, **settings)
 
         self.config_path = config.name
 

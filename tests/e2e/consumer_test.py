@@ -140,6 +140,10 @@ class Poison(ConsumerTest):
     def test_poison_at_every_position_of_a_batch_stops_no_neighbour(self):
         topic = self.topic()
         known = self.registry.register(subject("scenario.events", project_created), project_created)
+        typed = record_schema(
+            "ProjectCreated", "scenario.events.projects", project_id="string", base_scenario_id="long", territory_id="long"
+        )  # fmt: skip
+        typed_id = self.registry.register(f"{topic}.typed", typed)
         endless = {"type": "record", "name": "Endless", "fields": [{"name": "n", "type": {"type": "array", "items": "null"}}]}
         endless_id = self.registry.register("endless", endless)
         poison = [
@@ -151,6 +155,7 @@ class Poison(ConsumerTest):
             (frame(known, b"\2\4"), "bad_record"),
             (frame(known, b"\2\4\6\6"), "bad_record"),
             (frame(known, b"\xff" * 12), "bad_record"),
+            (frame(typed_id, b"\2a\4\6"), "schema_mismatch"),
             (frame(endless_id, b"\xfe\xff\xff\xff\xff\xff\xff\xff\xff\x01\0"), "bad_schema"),
             (b'{"n":"\xff\xfe"}', "not_json"),
             (b'{"n":"\\u0000"}', "not_json"),
@@ -182,6 +187,23 @@ class Poison(ConsumerTest):
         metrics = consumer.metrics()
         self.assertEqual(metrics[f'kafka_messages_total{{outcome="quarantined",topic="{topic}"}}'], len(poison))
         self.assertEqual(metrics[f'kafka_rejected_total{{reason="not_json",topic="{topic}"}}'], 4)
+
+    def test_poison_first_last_and_anywhere_between_in_batches_of_four(self):
+        topic = self.topic()
+        size = 13  # three batches and a rest, so that a poison of every position meets every place of a batch
+        for position in range(self.kafka.partitions):
+            places = {position, position + self.kafka.partitions}
+            lines = ["{broken" if n in places else line(n=n, position=position) for n in range(size)]
+            self.kafka.produce_lines(topic, lines, "-p", str(position))
+        self.start_consumer(f"{topic}=city", INGEST_BATCH_ROWS_MAX="4")
+        self.wait_quarantined(2 * self.kafka.partitions)
+        self.wait_stored((size - 2) * self.kafka.partitions)
+        self.assertEqual(self.positions(topic), {number: size for number in range(self.kafka.partitions)})
+        kept = self.database.rows("select partition, message_offset from quarantine")
+        self.assertEqual(
+            sorted((row["partition"], row["message_offset"]) for row in kept),
+            sorted((n, n + m) for n in range(self.kafka.partitions) for m in (0, self.kafka.partitions)),
+        )
 
     def test_what_the_database_refuses_goes_to_quarantine_too(self):
         topic = self.topic()
@@ -264,6 +286,46 @@ class Quarantine(ConsumerTest):
         self.assert_problem(client.request("POST", f"/quarantine/{'0' * 8}-0000-0000-0000-{'0' * 12}/retry"), 404)
 
 
+class FlowControl(ConsumerTest):
+    def test_partitions_that_paused_go_on_after_a_rebalance(self):
+        topic = self.topic()
+        small = {"INGEST_QUEUE_ROWS_MAX": "60", "INGEST_BATCH_ROWS_MAX": "10"}
+        first = self.start_consumer(f"{topic}=city", **small)
+        wait_until(lambda: first.logged("partitions assigned"), 30, "assigned")
+        blocker = self.hold_lock("events")
+        self.kafka.produce_lines(topic, [line(n=n) for n in range(3000)])
+        self.wait_blocked()
+        # The reader has far more than its limit by now, so every partition is paused while it changes hands.
+        wait_until(lambda: "database" in first.reasons(), 30, "not ready because of the database")
+        second = self.start_consumer(f"{topic}=city", **small)
+        wait_until(lambda: second.logged("partitions assigned"), 60, "shared")
+        self.release_lock(blocker)
+        self.wait_stored(3000)
+        self.assertEqual(sorted(row["n"] for row in self.payloads("city")), list(range(3000)))
+        self.assertEqual((first.terminate(), second.terminate()), (0, 0))
+
+
+class Security(ConsumerTest):
+    def test_a_broker_that_asks_for_a_password(self):
+        topic = self.topic()
+        self.kafka.produce_lines(topic, [line(n=n) for n in range(100)])
+        settings = {
+            "KAFKA_BOOTSTRAP_SERVERS": self.kafka.sasl_address,
+            "KAFKA_SECURITY_PROTOCOL": "sasl_plaintext",
+            "KAFKA_SASL_MECHANISM": "PLAIN",
+            "KAFKA_SASL_USERNAME": self.kafka.sasl_user,
+        }
+        stranger = self.launch_consumer(f"{topic}=city", KAFKA_SASL_PASSWORD="wr0ng-secret", **settings).listening()
+        wait_until(lambda: "Kafka" in stranger.reasons(), 30, "not ready because of the broker")
+        self.assertEqual(stranger.terminate(), 0)
+        self.assertEqual(self.database.count("events"), 0)
+        self.assertNotIn("wr0ng-secret", stranger.log_text())
+        friend = self.start_consumer(f"{topic}=city", KAFKA_SASL_PASSWORD=self.kafka.sasl_password, **settings)
+        self.wait_stored(100)
+        self.assertEqual(friend.reasons(), "")
+        self.assertNotIn(self.kafka.sasl_password, friend.log_text())
+
+
 class Outages(ConsumerTest):
     def test_a_registry_that_is_down_pauses_and_skips_nothing(self):
         topic = self.topic()
@@ -296,6 +358,19 @@ class Outages(ConsumerTest):
         self.assertEqual(sorted(row["n"] for row in self.payloads("city")), list(range(6000)))
         self.assertEqual(self.positions(topic), self.ends(topic))
         wait_until(lambda: consumer.reasons() == "", 30, "ready again")
+
+    def test_a_database_that_is_away_while_partitions_are_given_out(self):
+        topic = self.topic()
+        self.kafka.produce_lines(topic, [line(n=n) for n in range(500)])
+        blocker = self.hold_lock("kafka_offsets")
+        consumer = self.launch_consumer(f"{topic}=city").listening()
+        wait_until(lambda: "database" in consumer.reasons(), 60, "not ready because of the database")
+        self.assertEqual(self.database.count("events"), 0)
+        self.release_lock(blocker)
+        self.wait_stored(500)
+        self.assertEqual(self.positions(topic), self.ends(topic))
+        wait_until(lambda: consumer.reasons() == "", 30, "ready again")
+        self.assertEqual(consumer.terminate(), 0)
 
     def test_the_broker_killed_in_the_middle(self):
         topic = self.topic()

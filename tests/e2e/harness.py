@@ -99,9 +99,14 @@ class Process:
         except OSError:
             return False
 
+    def listening(self, deadline=start_deadline_seconds):
+        """It answers on its port, whether or not it can work."""
+        self.port = wait_until(self._listening, deadline, f"{self.program_name} listens")
+        return self
+
     def ready(self, deadline=start_deadline_seconds):
         try:
-            self.port = wait_until(self._listening, deadline, f"{self.program_name} listens")
+            self.listening(deadline)
             wait_until(self.is_ready, deadline, f"{self.program_name} is ready")
         except AssertionError as fault:
             raise AssertionError(f"{fault}\n{self.log_text()[-3000:]}") from None

@@ -1,6 +1,8 @@
 #include "config/option.hpp"
 #include "config/rules.hpp"
 
+#include <algorithm>
+
 // The options of logging.
 namespace infra::config {
 namespace {
@@ -24,6 +26,17 @@ std::string store_file(Config& config, std::string_view value, std::string_view 
     if (value.empty()) return "must be the path of a file";
     config.log.files[std::string(key)].path = value;
     return {};
+}
+
+// It stands in every line, on terminals, too.
+std::string check_name(std::string& name)
+{
+    constexpr std::size_t name_bytes_max = 100;
+    const bool printable = std::all_of(
+        name.begin(), name.end(), [](char c) { return static_cast<unsigned char>(c) >= 0x20 && c != 0x7F; });
+    return printable && name.size() <= name_bytes_max
+               ? ""
+               : "must be at most 100 bytes without control characters";
 }
 
 // Its row stands after that of the file's name, so a file without a name is found here.
@@ -72,7 +85,7 @@ std::vector<Option> log_options()
         {.yaml_path = "name",
          .default_note = "the program",
          .rule = text(
-             "name", Shown::plain, check_topic, [](Config & c) -> auto& { return c.log.name; }),
+             "text", Shown::plain, check_name, [](Config & c) -> auto& { return c.log.name; }),
          .help = "Name of this installation: the `logger` of its log lines."},
     };
 }

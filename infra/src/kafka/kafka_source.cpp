@@ -254,6 +254,8 @@ private:
             }
             const auto assignment = to_list(start);
             rd_kafka_assign(handle_, start.empty() ? nullptr : assignment.get());
+            // librdkafka lets a partition that was paused stay so when it comes back after a rebalance.
+            rd_kafka_resume_partitions(handle_, assignment.get());
             wake_.notify_all();
             return;
         }

@@ -12,7 +12,7 @@ namespace {
 
 // The file of the system that Polis replaces, with its keys.
 constexpr auto older_file = R"(
-name: base-scenarios
+name: Base scenarios
 logging:
   level: INFO
   files:
@@ -75,7 +75,7 @@ TEST_SUITE("infra/config")
         CHECK_MESSAGE(loaded.faults.empty(), joined(loaded.faults));
         const auto& kafka = loaded.config.kafka;
         const auto& log = loaded.config.log;
-        CHECK(log.name == "base-scenarios");
+        CHECK(log.name == "Base scenarios");
         REQUIRE(log.files.size() == 3);
         CHECK(log.files.at("0").path == "logs/info.log");
         CHECK(log.files.at("0").level == infra::LogLevel::info);
@@ -112,6 +112,7 @@ TEST_SUITE("infra/config")
             {"logging:\n  files: [a.log]\n", "must be a map"},
             {"prometheus:\n  - port: 1\n", "must be a map"},
             {"fileserver:\n  user: x\n", "unknown key"},
+            {"name: \"a\\x1bb\"\n", "without control characters"},
             {"urban_api:\n  auth: {auth_server_url: nowhere}\n", "http"},
             {"urban_api: {ping_timeout_seconds: soon}\n", "must be 0 to 3600 seconds"},
         };
