@@ -37,7 +37,7 @@ worker_points = {
     "pipeline.sent": (2, 3, 4, 5, 6, 8, 10, 14),
 }
 stopping_points = {"worker.left": (1,), "worker.released": (1,)}
-consumer_points = {"consumer.began": (1,), "consumer.polled": (1, 2, 50), "consumer.telling": (1, 2)}
+consumer_points = {"consumer.began": (1,), "consumer.polled": (1, 2, 50), "consumer.telling": (1,)}
 migrator_points = {
     "migrator.locked": (1,),
     "migrator.changed": (1, 2, 3),
