@@ -90,8 +90,8 @@ class Chaos:
         worker = Worker(self.behind_gate, self.sink, **worker_settings)
         return worker.ready() if ready else worker
 
-    def struck(self, kind, start):
-        self.faults.append(Fault(kind, start, time.monotonic()))
+    def struck(self, kind, start, back=None):
+        self.faults.append(Fault(kind, start, time.monotonic(), back))
         return self.faults[-1]
 
     def kill_api(self):
@@ -129,8 +129,9 @@ class Chaos:
                 self.cluster.start()
                 self.kills["postgresql while recovering"] += 1
         self.kills[f"postgresql: {way}"] += 1
+        back = time.monotonic()
         self.wait_ready()
-        return self.struck("postgresql", start)
+        return self.struck("postgresql", start, back)
 
     def is_running(self):
         return subprocess.run(
@@ -225,7 +226,7 @@ class Chaos:
         self.cluster.kill()
         self.cluster.start()
         self.kills["postgresql: server"] += 1
-        fault = Fault("postgresql", start, time.monotonic())
+        fault = Fault("postgresql", start, time.monotonic(), time.monotonic())
         self.faults.append(fault)
         time.sleep(throughput_back_seconds + 1)
         self.wait_ready()
@@ -375,7 +376,7 @@ class Chaos:
             violations.append(f"number: a dead worker's lanes moved again after {max(lanes):.1f} s")
         if max(back) > throughput_back_seconds:
             violations.append(f"number: the throughput was back after {max(back):.1f} s")
-        outages = [fault.end - fault.start for fault in self.faults if fault.kind in ("api", "postgresql")]
+        ready = [fault.end - fault.back for fault in self.faults if fault.kind in ("api", "postgresql")]
         lines = {
             "faults": dict(self.kills),
             "requests": f"{len(verdict.load.tries)}, repeated {self.load.repeats} times; {self.load.crowds} sent thrice at once",
@@ -387,7 +388,7 @@ class Chaos:
             "calm": f"{baseline[0]:.1f} events/s acknowledged, {baseline[1]:.1f} messages/s received",
             "healing": f"lanes of a dead worker {max(lanes):.1f} s (limit {lane_heals_seconds:.0f}), "
             f"95 % of the throughput {max(back):.1f} s after PostgreSQL (limit {throughput_back_seconds:.0f}), "
-            f"longest {max(lanes + back + outages):.1f} s",
+            f"ready again after a fault {max(ready):.1f} s, longest of all {max(lanes + back + ready):.1f} s",
             "successes": f"{verdict.success_share:.1%} of the requests outside of the outages",
             "gate": f"{self.gate.cuts} connections cut in the middle of a statement",
         }

@@ -9,7 +9,7 @@ import oracle
 from load import doomed
 
 # A delivery that the sink has accepted may come again when a fault struck before the cursor was written: not later.
-unrecorded_seconds = 3.0
+unrecorded_seconds = 2.0
 lane_heals_seconds = 15.0
 throughput_back_seconds = 10.0
 throughput_share = 0.95
@@ -17,10 +17,11 @@ successes_share = 0.90
 
 
 class Fault:
-    """Something that was done to the system. `end`: when what was struck was ready again."""
+    """Something that was done to the system. `back`: when that was over; `end`: when Polis was ready again."""
 
-    def __init__(self, kind, start, end=None):
+    def __init__(self, kind, start, end, back=None):
         self.kind, self.start, self.end = kind, start, end
+        self.back = start if back is None else back
 
 
 class Verdict:
@@ -125,11 +126,8 @@ class Verdict:
                     self.unexplained += 1
                     self.violate("I5", f"sent twice without a reason: {identity}, {self.describe(first, second)}")
         firsts = sorted(found[0].time for found in self.accepted.values())
-        self.in_flight = sum(
-            sum(fault.start - unrecorded_seconds < time < fault.end for time in firsts)
-            for fault in self.faults
-            if fault.kind != "api"
-        )
+        spans = [(fault.start - unrecorded_seconds, fault.end) for fault in self.faults if fault.kind != "api"]
+        self.in_flight = sum(any(start < time < end for start, end in spans) for time in firsts)
         calm = [found for found in self.accepted.values() if found[0].time < self.calm_until and len(found) > 1]
         if calm:
             self.violate("I5", f"{len(calm)} messages were sent twice while nothing was wrong")
@@ -176,12 +174,12 @@ class Verdict:
         return max(min(times) - fault.start for times in after if times)
 
     def throughput_back(self, fault, baseline):
-        """Seconds from `end` of the fault until acknowledgements and deliveries run at the old rate, for two seconds."""
+        """Seconds from `back` of the fault until acknowledgements and deliveries run at the old rate, for two seconds."""
         acknowledged = [one.time for one in self.load.acknowledged]
         received = [found[0].time for found in self.accepted.values()]
         step, window = 0.25, 2.0
         for n in range(int(60 / step)):
-            start = fault.end + n * step
+            start = fault.back + n * step
             if all(
                 sum(start <= time < start + window for time in times) >= throughput_share * rate * window
                 for times, rate in ((acknowledged, baseline[0]), (received, baseline[1]))

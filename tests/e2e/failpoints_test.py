@@ -15,6 +15,7 @@ import oracle
 from client import Client
 from consumer_case import ConsumerTest, line
 from harness import Answer, EndToEndTest, cluster, program, repository, run_program, wait_until
+from retention_test import fill, settings, wait_clean
 
 compiled_in = os.environ.get("POLIS_FAILPOINTS") == "ON"
 needs_points = unittest.skipUnless(compiled_in, "the programs were built without failpoints")
@@ -300,51 +301,20 @@ class MigratorTest(EndToEndTest):
 class RetentionTest(EndToEndTest):
     """The old goes and the needed stays, wherever the first look died."""
 
-    settings = {
-        "RETENTION_EVENTS_DAYS": 30,
-        "RETENTION_OUTBOX_DAYS": 7,
-        "RETENTION_DEAD_LETTERS_DAYS": 7,
-        "RETENTION_INTERVAL_SECONDS": 0.05,
-    }
-
-    def fill(self):
-        self.database = cluster().database()
-        self.database.execute(
-            "create table events_20200101 partition of events for values from (uuid7_floor('2020-01-01Z')) to "
-            "(uuid7_floor('2020-01-02Z'));"
-            "insert into events (id, derived_count, service, payload) values (uuid7_floor('2020-01-01 10:00Z'), 0, 's', '{}');"
-            "insert into request_keys values (gen_random_uuid(), uuid7_floor('2020-01-01 10:00Z'));"
-            "insert into outbox (key_hash, event_id, lane, topic, payload) "
-            "select n, uuid7_floor('2020-01-01 10:00Z'), n % 16, 'event.x', '{}' from generate_series(1, 100) n;"
-            "insert into lane_progress (subscription_id, lane, acked_seq) select 1, lane, seq from outbox;"
-            "insert into dead_letters (subscription_id, lane, seq, key_hash, event_id, topic, payload, attempts, last_error, "
-            "died_at) select 1, lane, seq, 1, event_id, topic, payload, 1, 'x', '2020-01-02' from outbox where seq <= 10;"
-            "update lane_cursors set acked_seq = 100;"
-            "select setval('outbox_seq', 4999999);"
-            "insert into outbox (key_hash, event_id, lane, topic, payload) "
-            "select n, uuid7_floor(now()), n % 16, 'event.x', '{}' from generate_series(1, 10) n;"
-            "select ensure_outbox_partitions();"
-        )
-
     def test_retention(self):
         for name, count in passages(retention_points):
             with self.subTest(point=name, passage=count):
-                self.fill()
+                self.database = cluster().database()
+                fill(self.database)
                 api = None
                 try:
-                    api = self.start_api(POLIS_FAILPOINT=f"{name}:{count}", **self.settings)
+                    api = self.start_api(POLIS_FAILPOINT=f"{name}:{count}", **settings)
                 except (AssertionError, OSError):
                     pass  # it died before it listened
                 if api:
                     self.assertEqual(api.process.wait(30), -signal.SIGKILL, "it died at the point")
-                self.start_api(**self.settings)
-                for table, where in [
-                    ("pg_class", "relname in ('events_20200101', 'outbox_0')"),
-                    ("request_keys", "true"),
-                    ("lane_progress", "true"),
-                    ("dead_letters", "true"),
-                ]:
-                    wait_until(lambda: self.database.count(table, where) == 0, 20, f"{table} is clean")
+                self.start_api(**settings)
+                wait_clean(self.database)
                 self.assertEqual(self.database.count("outbox"), 10)
 
 
