@@ -15,7 +15,7 @@ JOBS := $(or $(JOBS),$(shell awk -v cores="$$(nproc)" '/^MemAvailable:/ { fit = 
 TEST_JOBS ?= $(shell nproc)
 # What Makefile.local sets reaches scripts and programs through the environment. Only what is set: an empty HOST is not
 # the same as none.
-passed_on := DATABASE_URL POSTGRES_DSN HOST PORT ADMIN_PORT OUTBOX_SINK LOG_LEVEL LOG_FORMAT LINT_CHANGED FUZZ_SECONDS
+passed_on := DATABASE_URL POSTGRES_DSN HOST PORT ADMIN_PORT OUTBOX_SINK LOG_LEVEL LOG_FORMAT LINT_CHANGED FUZZ_SECONDS CHAOS_MINUTES CHAOS_SEED
 $(foreach name,$(passed_on),$(if $(value $(name)),$(eval export $(name))))
 
 tools := infra/tools
@@ -135,6 +135,15 @@ bench-propagator: .deps-test build ## the propagator alone: punctuality, 20,000 
 .PHONY: bench-consumer
 bench-consumer: .deps-bench .deps-test .build-bench ## polis-consumer beside the writer alone and a Python consumer, on one topic: about five minutes
 	@python3 tests/bench/consumer_bench.py
+
+.PHONY: chaos
+chaos: .deps-test .build-programs ## kills, pauses and cuts everything under load; were all promises kept? (CHAOS_MINUTES=2, CHAOS_SEED=)
+	@POLIS_BIN_DIR=$(CURDIR)/$(bin) python3 tests/chaos/chaos.py
+
+.PHONY: failpoints
+failpoints: .deps-test ## die at every named point of the programs, at each of its passages (slower than `make asan` does it)
+	@$(call build,asan)
+	@source $(tools)/sanitizers.sh; export POLIS_FAILPOINTS_ALL=1; $(tools)/with_cluster.sh $(call ctest,asan,--tests-regex failpoints)
 
 .PHONY: chaos-kafka
 chaos-kafka: .deps-test .build-programs ## two consumers, 100,000 messages, each consumer killed ten times: stored exactly once?

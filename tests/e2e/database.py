@@ -17,13 +17,16 @@ class Cluster:
     """One PostgreSQL cluster; databases are copies of a migrated template, so a fresh one costs milliseconds."""
 
     def __init__(self):
-        self.directory = tempfile.mkdtemp(prefix="polis-e2e-pg-")
+        self.directory = self.make_directory()
         os.chmod(self.directory, 0o755)  # as root the server runs as another user, who must be able to enter
         self.numbers = itertools.count(1)
         self.template_ready = False
         self.lock = threading.Lock()
         atexit.register(self.destroy)
         self.start()
+
+    def make_directory(self):
+        return tempfile.mkdtemp(prefix="polis-e2e-pg-")
 
     def _tool(self, command):
         result = subprocess.run(

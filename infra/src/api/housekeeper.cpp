@@ -57,8 +57,7 @@ void Housekeeper::loop()
 bool Housekeeper::look()
 {
     try {
-        const auto now = std::chrono::floor<std::chrono::microseconds>(std::chrono::system_clock::now());
-        const auto report = retention_.run(now, [this] { return is_stopping(); });
+        const auto report = retention_.run([this] { return is_stopping(); });
         tell(report);
         return report.busy.empty();
     } catch (const pg::SqlError& error) {

@@ -77,9 +77,10 @@ struct Param {
 // Not for use from two threads.
 class Pipeline {
 public:
-    // The server ends a statement itself after statement_timeout. Silence for longer than this means that it
-    // is frozen, or that something on the way swallows what is sent; libpq alone would wait for ever.
-    static constexpr std::chrono::seconds silence_max{90};
+    // The server ends a statement itself after its statement_timeout. Silence for longer than that means that
+    // it is frozen, or that something on the way swallows what is sent; libpq alone would wait for ever.
+    // This is for the timeout that ConnectOptions has by default.
+    static constexpr std::chrono::seconds silence_max{15};
 
     explicit Pipeline(PGconn* connection, std::chrono::milliseconds silence = silence_max);
 

@@ -159,9 +159,7 @@ private:
     void connect_now()
     {
         session_ = connect(url_, {"polis-outbox-worker"});
-        // Longer than a statement may take (ConnectOptions). Meanwhile the leases end, and another worker
-        // goes on.
-        pipeline_.emplace(native(*session_), std::chrono::seconds(15));
+        pipeline_.emplace(native(*session_));
         pipeline_->prepare("alive", alive_sql);
         pipeline_->prepare("share", share_sql);
         pipeline_->prepare("forget", forget_sql);

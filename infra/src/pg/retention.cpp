@@ -40,7 +40,7 @@ std::optional<domain::TimePoint> optional_time(const PGresult* result, int row, 
 class Statements {
 public:
     explicit Statements(const std::string& url)
-        : session_(connect(url, {"polis retention", std::chrono::seconds(60)})), pipeline_(native(*session_))
+        : session_(connect(url, {"polis retention"})), pipeline_(native(*session_))
     {
     }
 
@@ -75,6 +75,7 @@ std::vector<domain::NeededMessage> read_needed(Statements& statements)
 {
     std::vector<domain::NeededMessage> needed;
     const auto rows = statements.execute(needed_sql);
+    needed.reserve(static_cast<std::size_t>(PQntuples(rows.get())));
     for (int row = 0; row < PQntuples(rows.get()); ++row)
         needed.push_back(
             {PQgetvalue(rows.get(), row, 0), integer(rows.get(), row, 1), time_at(rows.get(), row, 2)});
@@ -101,9 +102,9 @@ domain::RetentionState read_state(Statements& statements)
 // One look: its connection holds the lock of the retention until it is closed.
 class Run {
 public:
-    Run(const std::string& url, const domain::RetentionPolicy& policy, domain::TimePoint now,
-        const std::function<bool()>& stopping)
-        : statements_(url), policy_(policy), now_(now), stopping_(stopping)
+    Run(const std::string& url, const domain::RetentionPolicy& policy, const std::function<bool()>& stopping,
+        std::optional<domain::TimePoint> now)
+        : statements_(url), policy_(policy), stopping_(stopping), now_(now ? *now : database_time())
     {
     }
 
@@ -125,6 +126,14 @@ public:
     }
 
 private:
+    // Not this machine's: one whose clock is a year ahead would drop what is young.
+    domain::TimePoint database_time()
+    {
+        return time_at(
+            statements_.execute("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::int8").get(), 0,
+            0);
+    }
+
     // The work of one transaction. Somebody else's lock is no failure: it is tried again at the next look.
     template <class Work>
     bool in_transaction(const std::string& subject, Work work)
@@ -255,8 +264,8 @@ private:
 
     Statements statements_;
     const domain::RetentionPolicy& policy_;
-    const domain::TimePoint now_;
     const std::function<bool()>& stopping_;
+    const domain::TimePoint now_;
     RetentionReport report_;
 };
 
@@ -267,9 +276,10 @@ Retention::Retention(std::string database_url, domain::RetentionPolicy policy)
 {
 }
 
-RetentionReport Retention::run(domain::TimePoint now, const std::function<bool()>& stopping) const
+RetentionReport Retention::run(const std::function<bool()>& stopping,
+                               std::optional<domain::TimePoint> now) const
 {
-    return Run(url_, policy_, now, stopping).perform();
+    return Run(url_, policy_, stopping, now).perform();
 }
 
 }  // namespace infra::pg

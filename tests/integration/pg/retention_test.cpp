@@ -28,9 +28,9 @@ TEST_SUITE("infra/pg/retention")
     }
 
     RetentionReport look(const Database& database, const domain::RetentionPolicy& policy,
-                         domain::TimePoint at = now())
+                         std::optional<domain::TimePoint> at = std::nullopt)
     {
-        return Retention(database.url(), policy).run(at);
+        return Retention(database.url(), policy).run([] { return false; }, at);
     }
 
     constexpr domain::RetentionPolicy outbox_for_a_week{.outbox = 7 * day};

@@ -24,11 +24,13 @@ TEST_SUITE("domain/retention")
     // written.
     RetentionState four_of_each()
     {
+        constexpr std::int64_t hundred = 100;
         RetentionState state;
         for (int n = 0; n < 4; ++n) {
             const auto name = std::to_string(n);
             state.events.push_back({"e" + name, at_day(n + 1)});
-            state.outbox.push_back({"o" + name, 100 * n, 100 * n + 100, at_day(n), at_day(n) + 12h});
+            state.outbox.push_back(
+                {"o" + name, hundred * n, hundred * n + hundred, at_day(n), at_day(n) + 12h});
         }
         state.next_seq = 350;
         return state;

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -30,9 +31,10 @@ public:
 
     Retention(std::string database_url, domain::RetentionPolicy policy);
 
-    // Ends early, between two transactions, once `stopping` says so. Throws SqlError.
-    RetentionReport run(
-        domain::TimePoint now, const std::function<bool()>& stopping = [] { return false; }) const;
+    // Ends early, between two transactions, once `stopping` says so. Without `now` the database's clock
+    // counts. Throws SqlError.
+    RetentionReport run(const std::function<bool()>& stopping,
+                        std::optional<domain::TimePoint> now = std::nullopt) const;
 
 private:
     const std::string url_;
