@@ -12,6 +12,7 @@
 #include "startup.hpp"
 #include "version.hpp"
 
+#include <atomic>
 #include <csignal>
 #include <optional>
 #include <random>
@@ -85,9 +86,11 @@ app::DeliveryOptions options_of(const infra::Config& config, const domain::Subsc
 // One subscription with everything that is its own.
 class SubscriptionDelivery final : public app::Delivery {
 public:
+    // `incomplete` is set when a drain had to leave lanes to another worker.
     SubscriptionDelivery(const infra::Config& config, const app::Subscription& subscription, bool drain,
-                         infra::Metrics& metrics)
-        : store_(infra::pg::make_outbox_store(
+                         infra::Metrics& metrics, std::atomic<bool>& incomplete)
+        : incomplete_(incomplete),
+          store_(infra::pg::make_outbox_store(
               config.database.url, subscription.id,
               drain ? infra::pg::LaneShare::everything : infra::pg::LaneShare::fair)),
           sink_(sink_of(config, subscription)),
@@ -108,7 +111,11 @@ public:
     {
     }
 
-    void run() override { deliver_.run(); }
+    void run() override
+    {
+        deliver_.run();
+        if (!deliver_.complete()) incomplete_ = true;
+    }
     void wake() override { deliver_.wake(); }
     void stop() override { deliver_.stop(); }
     bool healthy() const override { return deliver_.healthy(); }
@@ -124,6 +131,7 @@ private:
                                 subscription.trusted);
     }
 
+    std::atomic<bool>& incomplete_;
     std::unique_ptr<app::OutboxStore> store_;
     std::unique_ptr<app::MessageSink> sink_;
     app::DeliverOutbox deliver_;
@@ -138,10 +146,11 @@ int run(const infra::Config& config, bool drain, bool migrate)
         config.database.url, [](std::string_view name, std::string_view reason) {
             infra::log_error("subscription not served", {{"subscription", name}, {"reason", reason}});
         });
+    std::atomic<bool> incomplete = false;
     app::DeliveryFleet fleet(
         *source,
         [&](const app::Subscription& subscription) {
-            return std::make_unique<SubscriptionDelivery>(config, subscription, drain, metrics);
+            return std::make_unique<SubscriptionDelivery>(config, subscription, drain, metrics, incomplete);
         },
         [](std::string_view subscription, std::string_view reason) {
             infra::log_error("delivery interrupted", {{"subscription", subscription}, {"reason", reason}});
@@ -165,7 +174,7 @@ int run(const infra::Config& config, bool drain, bool migrate)
     pthread_kill(signals.native_handle(), SIGTERM);  // NOLINT(bugprone-bad-signal-to-kill-thread)
     signals.join();
     infra::log_info("stopped");
-    return infra::exit_fine;
+    return incomplete ? infra::exit_failed : infra::exit_fine;
 }
 
 }  // namespace

@@ -45,6 +45,8 @@ Result<CloudEvent> unwrap_cloud_event(const domain::JsonDocument& document)
     auto envelope = cloud_envelope([event](std::string_view name) { return text_member(*event, name); });
     if (!envelope) return envelope.error();
     const auto* data = event->if_contains("data");
+    if (data == nullptr && event->contains("data_base64"))
+        return Fault{"the CloudEvent has its data in data_base64; events are JSON: send the JSON in data"};
     if (data == nullptr) return Fault{"the CloudEvent has no data"};
     const auto text = domain::json_member_text(document.text, "data");
     if (!text) return Fault{"the CloudEvent's data cannot be read"};

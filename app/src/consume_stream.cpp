@@ -1,6 +1,6 @@
 #include "app/consume_stream.hpp"
 
-#include "app/system_now.hpp"
+#include "app/clocks.hpp"
 
 #include <algorithm>
 #include <exception>

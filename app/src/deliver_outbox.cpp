@@ -1,10 +1,11 @@
 #include "app/deliver_outbox.hpp"
 
-#include "app/system_now.hpp"
+#include "app/clocks.hpp"
 #include "domain/ingest.hpp"
 
 #include <algorithm>
 #include <exception>
+#include <string>
 #include <utility>
 
 namespace app {
@@ -25,8 +26,6 @@ constexpr std::int64_t requests_max = 500;
 // Replays join a lane only while its shelf is short, so that they never stop the reading of new messages.
 constexpr std::size_t shelf_rows_for_requests = 500;
 
-std::chrono::nanoseconds steady_now() { return std::chrono::steady_clock::now().time_since_epoch(); }
-
 }  // namespace
 
 DeliverOutbox::DeliverOutbox(OutboxStore& store, MessageSink& sink, DeliveryOptions options, Random random,
@@ -45,6 +44,7 @@ DeliverOutbox::DeliverOutbox(OutboxStore& store, MessageSink& sink, DeliveryOpti
 
 void DeliverOutbox::run()
 {
+    lanes_deadline_ = Clock::now() + options_.lanes_timeout;
     while (!stopping_) {
         try {
             const bool busy = cycle();
@@ -62,6 +62,9 @@ void DeliverOutbox::run()
             pause_until(Clock::now() + fault_pause);
         }
     }
+    complete_ = !options_.until_empty || lanes_elsewhere_ == 0;
+    if (!complete_ && !stopping_)
+        fault_(std::to_string(lanes_elsewhere_) + " lanes belong to another worker: they were not drained");
     finish();
 }
 
@@ -84,6 +87,7 @@ void DeliverOutbox::renew_leases()
     renew_at_ = Clock::now() + renew_interval;
     auto lease = store_.renew();
     disabled_ = lease.disabled;
+    lanes_elsewhere_ = lease.elsewhere;
     std::vector<std::int16_t> lost;
     for (const auto& [lane, owned] : owned_) {
         if (std::find(lease.kept.begin(), lease.kept.end(), lane) == lease.kept.end()) lost.push_back(lane);
@@ -149,32 +153,6 @@ bool DeliverOutbox::settle_completions()
     return !completions.empty();
 }
 
-// What the outcome says about the destination.
-void DeliverOutbox::judge(Completion& done)
-{
-    const bool was_closed = breaker_.closed();
-    switch (done.outcome.verdict) {
-        case domain::Verdict::retry:
-            done.outcome.charged = !done.probe;
-            breaker_.failed(steady_now(), done.probe);
-            break;
-        case domain::Verdict::delivered:
-        case domain::Verdict::gone:
-            breaker_.succeeded();
-            break;
-        case domain::Verdict::rejected:
-            if (done.outcome.blame != domain::Blame::ours) {
-                breaker_.succeeded();
-                break;
-            }
-            [[fallthrough]];
-        case domain::Verdict::abandoned:
-            if (done.probe) breaker_.probe_lost();
-            break;
-    }
-    if (circuit_ && was_closed != breaker_.closed()) circuit_(breaker_.closed());
-}
-
 void DeliverOutbox::adopt_requests()
 {
     if (Clock::now() < requests_at_) return;
@@ -186,16 +164,6 @@ void DeliverOutbox::adopt_requests()
     if (lanes.empty()) return;
     for (auto& request : store_.requests(lanes, requests_max))
         owned_.at(request.lane).lane.adopt(std::move(request.entry));
-}
-
-// How many messages may go out now.
-std::size_t DeliverOutbox::sendable()
-{
-    if (outstanding_ >= options_.in_flight_max) return 0;
-    std::size_t room = options_.in_flight_max - outstanding_;
-    if (!breaker_.closed()) room = breaker_.allows(steady_now()) ? 1 : 0;
-    if (bucket_) room = std::min(room, bucket_->tokens(steady_now()));
-    return room;
 }
 
 void DeliverOutbox::write_settlements()
@@ -242,7 +210,10 @@ void DeliverOutbox::settle_missing(Owned& owned, std::vector<std::int64_t> due,
                            .error = "the message is no longer stored",
                            .blame = domain::Blame::ours},
                           system_now());
+        observer_(domain::Verdict::rejected);
     }
+    // There is no dead letter to tell of it where the row was the last copy.
+    fault_(std::to_string(due.size()) + " messages of the shelf are no longer stored");
 }
 
 // In halves, so that a full window is not topped up row by row.
@@ -307,43 +278,6 @@ void DeliverOutbox::send(Owned& owned, const domain::OutboxMessage& message)
         completions_.push_back({lane, epoch, seq, std::move(outcome), probe});
         wake_.notify_one();
     });
-}
-
-bool DeliverOutbox::nothing_due() const
-{
-    if (outstanding_ > 0 || !found_nothing_) return disabled_ && outstanding_ == 0;
-    // What waits for a destination that does not answer is not due.
-    if (!breaker_.closed()) return true;
-    const auto now = system_now();
-    return std::none_of(owned_.begin(), owned_.end(), [this, now](const auto& entry) {
-        const Owned& owned = entry.second;
-        const auto due = owned.lane.next_due();
-        return owned.lane.has_ready() || (due && *due <= now) || (readable(owned) && !owned.exhausted);
-    });
-}
-
-DeliverOutbox::Clock::time_point DeliverOutbox::next_moment()
-{
-    auto moment = renew_at_;
-    if (disabled_) return moment;
-    const auto consider = [&moment](Clock::time_point at) { moment = std::min(moment, at); };
-    consider(requests_at_);
-    const bool may_send = sendable() > 0;
-    bool has_work = false;
-    for (const auto& [lane, owned] : owned_) {
-        if (owned.surplus) continue;
-        if (readable(owned)) consider(std::max(read_at_, Clock::now() + 1ms));
-        const auto due = owned.lane.next_due();
-        has_work = has_work || due || owned.lane.has_ready();
-        if (due && may_send)
-            consider(Clock::now() + std::max(*due - system_now(), std::chrono::microseconds(1000)));
-    }
-    if (may_send || !has_work) return moment;
-    // What is due waits for a completion, which wakes by itself, for the probe or for a token.
-    if (const auto probe = breaker_.next_probe()) consider(Clock::time_point(*probe));
-    if (bucket_ && breaker_.closed())
-        consider(Clock::time_point(std::max(bucket_->next_token(steady_now()), steady_now() + 1ms)));
-    return moment;
 }
 
 void DeliverOutbox::pause_until(Clock::time_point moment, bool finishing)

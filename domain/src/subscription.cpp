@@ -2,6 +2,8 @@
 
 #include "domain/base64.hpp"
 
+#include <boost/json/serialize.hpp>
+
 #include <algorithm>
 #include <array>
 #include <cctype>
@@ -23,6 +25,7 @@ constexpr std::size_t secrets_max = 2;  // the new one and the one that is being
 // Standard Webhooks 1.0: 24 to 64 bytes.
 constexpr std::size_t secret_bytes_min = 24;
 constexpr std::size_t secret_bytes_max = 64;
+constexpr std::size_t schema_bytes_max = std::size_t{64} * 1024;
 constexpr std::string_view secret_prefix = "whsec_";
 
 std::string_view text_of(const json::value& value)
@@ -71,6 +74,7 @@ public:
         one_of("body", {"single", DeliveryBody::single}, {"batch", DeliveryBody::batch}, settings_.body);
         one_of("encoding", {"json", PayloadEncoding::json}, {"avro", PayloadEncoding::avro},
                settings_.encoding);
+        schema();
         if (const auto* value = given("enabled")) {
             if (value->is_bool()) {
                 settings_.enabled = value->get_bool();
@@ -97,10 +101,10 @@ private:
 
     void check_names()
     {
-        static constexpr std::array<std::string_view, 13> known{
+        static constexpr std::array<std::string_view, 14> known{
             "topics",        "filter",          "sink",         "secrets", "headers", "timeout_seconds",
             "in_flight_max", "rate_per_second", "max_attempts", "start",   "body",    "encoding",
-            "enabled"};
+            "schema",        "enabled"};
         for (const auto& member : json_) {
             const std::string name(member.key().data(), member.key().size());
             if (std::find(known.begin(), known.end(), name) == known.end()) fault(name, "is not known");
@@ -182,6 +186,18 @@ private:
         }
     }
 
+    // A text is kept to the letter, because there are consumers that compare schemas by their text.
+    void schema()
+    {
+        const auto* value = given("schema");
+        if (value == nullptr) return;
+        if (!value->is_object() && !value->is_string())
+            return fault("schema", "must be the Avro schema of a record, as an object or as a text");
+        settings_.schema = value->is_string() ? std::string(text_of(*value)) : json::serialize(*value);
+        if (settings_.schema.size() > schema_bytes_max)
+            fault("schema", "must have at most " + std::to_string(schema_bytes_max) + " bytes");
+    }
+
     static bool is_header_value(std::string_view text)
     {
         return text.size() <= header_chars_max && std::all_of(text.begin(), text.end(), [](char c) {
@@ -232,6 +248,8 @@ private:
         if (settings_.body == DeliveryBody::batch && !http) fault("body", "batch is for http(s) sinks");
         if (settings_.encoding == PayloadEncoding::avro && !settings_.sink.starts_with("kafka:"))
             fault("encoding", "avro is for kafka sinks");
+        if (!settings_.schema.empty() && settings_.encoding != PayloadEncoding::avro)
+            fault("schema", "is for the encoding avro");
         if (!settings_.secrets.empty() && !http) fault("secrets", "only deliveries over http(s) are signed");
     }
 

@@ -301,6 +301,16 @@ class DrainTest(WorkerCase):
         self.assertEqual((self.message(derived)["status"], self.message(derived)["attempts"]), ("pending", 1))
         self.assertEqual(sink.count(), 1)
 
+    def test_drain_beside_a_worker_that_has_everything_says_so_and_ends(self):
+        hanging = self.start_sink(lambda headers, body: Answer(action="hang"))
+        self.alert()
+        self.start_worker(hanging)
+        hanging.wait_count(1)
+        drain = self.launch_worker(self.start_sink(), "--drain")
+        self.assertEqual(drain.wait(60), 1)
+        self.assertIn("lanes belong to another worker", drain.log_text())
+        hanging.release()
+
     def test_drain_twice_in_a_row(self):
         """The first hands its lanes back: the second need not wait for a lease to end."""
         sink = self.start_sink()

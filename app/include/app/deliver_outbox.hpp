@@ -24,6 +24,9 @@ struct DeliveryOptions {
     std::chrono::milliseconds poll_interval{1000};
     std::chrono::milliseconds drain_timeout{10'000};
     bool until_empty = false;  // leave once nothing is due
+    // With until_empty: how long lanes of other workers are waited for. Longer than a lease, so that what a
+    // dead worker had is drained, too.
+    std::chrono::milliseconds lanes_timeout{15'000};
     domain::Lane::Wants wants = {};
     std::optional<double> rate_per_second = {};  // of all workers together
     domain::BreakerLimits breaker = {};
@@ -48,6 +51,8 @@ public:
     void wake();
     void stop();
     bool healthy() const { return healthy_; }
+    // After run() with until_empty: false = another worker kept lanes, and they were not drained.
+    bool complete() const { return complete_; }
 
 private:
     using Clock = std::chrono::steady_clock;
@@ -84,6 +89,7 @@ private:
     void send(Owned& owned, const domain::OutboxMessage& message);
     void finish();
     bool nothing_due() const;
+    bool held() const { return Clock::now() < hold_until_; }
     Clock::time_point next_moment();
     // `finishing`: only completions end the pause before its time.
     void pause_until(Clock::time_point moment, bool finishing = false);
@@ -102,6 +108,10 @@ private:
     std::size_t outstanding_ = 0;
     bool disabled_ = false;
     bool found_nothing_ = false;
+    std::size_t lanes_elsewhere_ = 0;  // only with until_empty
+    Clock::time_point lanes_deadline_{};
+    Clock::time_point hold_until_{};  // the destination asked for time
+    std::atomic<bool> complete_ = true;
     Clock::time_point renew_at_{};
     Clock::time_point read_at_{};
     Clock::time_point requests_at_{};

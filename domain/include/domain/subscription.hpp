@@ -34,6 +34,7 @@ struct SubscriptionSettings {
     DeliveryStart start = DeliveryStart::now;
     DeliveryBody body = DeliveryBody::single;
     PayloadEncoding encoding = PayloadEncoding::json;
+    std::string schema = {};  // of an Avro record, as text; empty = inferred from each payload
     bool enabled = true;
 };
 

@@ -94,8 +94,7 @@ public:
           housekeeper_(config, metrics_)
     {
         add_routes();
-        api::add_subscription_routes(router_, pool_, config.outbox.allowed_networks,
-                                     !config.kafka.bootstrap_servers.empty());
+        api::add_subscription_routes(router_, pool_, config.outbox.allowed_networks, config.kafka);
         api::add_dead_letter_routes(router_, pool_);
         server_.emplace(server_options(config), router_,
                         [this](std::string_view method, std::string_view route, unsigned status,

@@ -4,6 +4,7 @@
 #include "api/events_handler.hpp"
 #include "domain/json.hpp"
 #include "infra/config/config.hpp"
+#include "kafka/avro_encoder.hpp"
 #include "net/addresses.hpp"
 #include "pg/subscription_queries.hpp"
 
@@ -20,6 +21,7 @@ using domain::FieldError;
 struct SinkLimits {
     domain::AddressPolicy addresses;
     bool kafka = false;
+    bool schema_registry = false;
 };
 
 using Policy = std::shared_ptr<const SinkLimits>;
@@ -61,6 +63,19 @@ std::string sink_fault(const domain::SubscriptionSettings& settings, const SinkL
     return net::reach_fault(sink->url, policy.addresses);
 }
 
+void encoding_faults(const domain::SubscriptionSettings& settings, const SinkLimits& policy,
+                     std::vector<FieldError>& faults)
+{
+    if (settings.encoding != domain::PayloadEncoding::avro) return;
+    if (!policy.schema_registry) faults.push_back({"encoding", "no schema registry is configured"});
+    if (settings.schema.empty()) return;
+    try {
+        const kafka::AvroEncoder encoder(settings.schema);
+    } catch (const std::invalid_argument& fault) {
+        faults.push_back({"schema", fault.what()});
+    }
+}
+
 // All faults at once. Blocks for as long as the resolver.
 domain::Result<domain::SubscriptionSettings> checked(const json::object& settings, const SinkLimits& policy,
                                                      std::vector<FieldError> faults = {})
@@ -77,6 +92,7 @@ domain::Result<domain::SubscriptionSettings> checked(const json::object& setting
         if (auto fault = sink_fault(only_sink, policy); !fault.empty())
             faults.push_back({"sink", std::move(fault)});
     }
+    if (parsed) encoding_faults(*parsed, policy, faults);
     if (!faults.empty()) return Fault{"The subscription is not valid", std::move(faults)};
     return parsed;
 }
@@ -173,10 +189,11 @@ void with_session(pg::QueryPool& pool, const http::Reply& reply, Action action)
 }  // namespace
 
 void add_subscription_routes(http::Router& router, pg::QueryPool& pool,
-                             const std::vector<domain::Network>& allowed_networks, bool kafka)
+                             const std::vector<domain::Network>& allowed_networks, const KafkaConfig& kafka)
 {
-    const auto policy =
-        std::make_shared<const SinkLimits>(SinkLimits{domain::AddressPolicy(allowed_networks), kafka});
+    const auto policy = std::make_shared<const SinkLimits>(SinkLimits{domain::AddressPolicy(allowed_networks),
+                                                                      !kafka.bootstrap_servers.empty(),
+                                                                      !kafka.schema_registry_url.empty()});
     router.add("GET", "/subscriptions", [&pool](http::Request&&, const http::Reply& reply) {
         with_session(pool, reply, [](soci::session& session) { return list(session); });
     });

@@ -5,6 +5,9 @@
 
 #include <boost/json.hpp>
 
+#include <limits>
+#include <optional>
+
 namespace infra::kafka {
 namespace {
 
@@ -27,6 +30,25 @@ SchemaText read_answer(const std::string& answer)
     if (references != nullptr && references->is_array() && !references->get_array().empty())
         return std::string();
     return std::string(text->get_string());
+}
+
+// Nothing when the answer cannot be relied on.
+std::optional<SchemaId> read_id(unsigned status, const std::string& answer)
+{
+    boost::system::error_code ec;
+    const auto document = boost::json::parse(answer, ec);
+    const auto* object = ec ? nullptr : document.if_object();
+    if (object == nullptr) return std::nullopt;
+    const auto* id = object->if_contains("id");
+    const bool is_id = id != nullptr && id->is_int64() && id->get_int64() >= 0 &&
+                       id->get_int64() <= std::numeric_limits<std::uint32_t>::max();
+    if (status == 200 && is_id) return SchemaId(static_cast<std::uint32_t>(id->get_int64()));
+    // 409: not compatible; 422: not valid. Others may pass.
+    if (status != 409 && status != 422) return std::nullopt;
+    const auto* code = object->if_contains("error_code");
+    std::string reason = "HTTP " + std::to_string(status);
+    if (code != nullptr && code->is_int64()) reason += ", error " + std::to_string(code->get_int64());
+    return SchemaId(SchemaRefused{std::move(reason)});
 }
 
 }  // namespace
@@ -61,6 +83,30 @@ public:
         return result;
     }
 
+    SchemaId register_schema(const std::string& subject, const std::string& schema)
+    {
+        if (!easy_) return SchemaRefused{"no schema registry is configured"};
+        // A subject is a record's full name: it needs no encoding.
+        const std::string url = url_ + "/subjects/" + subject + "/versions";
+        const std::string body = boost::json::serialize(boost::json::object{{"schema", schema}});
+        net::curl::Headers headers;
+        net::curl::append(headers, "Content-Type: application/vnd.schemaregistry.v1+json");
+        net::curl::append(headers, "Expect:");
+        set(easy_.get(), CURLOPT_URL, url.c_str());
+        set(easy_.get(), CURLOPT_HTTPHEADER, headers.get());
+        set(easy_.get(), CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(body.size()));
+        set(easy_.get(), CURLOPT_POSTFIELDS, body.c_str());
+        answer_.reset();
+        const auto code = curl_easy_perform(easy_.get());
+        const auto status = code == CURLE_OK ? net::curl::status_of(easy_.get()) : 0;
+        set(easy_.get(), CURLOPT_HTTPHEADER, static_cast<curl_slist*>(nullptr));
+        set(easy_.get(), CURLOPT_HTTPGET, 1L);
+        if (auto id = read_id(status, answer_.text())) return *std::move(id);
+        log_warning("schema not registered",
+                    {{"subject", subject}, {"status", status}, {"reason", curl_easy_strerror(code)}});
+        return RegistryUnreachable{};
+    }
+
 private:
     std::string url_;
     net::curl::Easy easy_;
@@ -70,5 +116,9 @@ private:
 SchemaRegistry::SchemaRegistry(std::string url) : impl_(std::make_unique<Impl>(std::move(url))) {}
 SchemaRegistry::~SchemaRegistry() = default;
 SchemaText SchemaRegistry::schema(std::uint32_t id) { return impl_->schema(id); }
+SchemaId SchemaRegistry::register_schema(const std::string& subject, const std::string& schema)
+{
+    return impl_->register_schema(subject, schema);
+}
 
 }  // namespace infra::kafka

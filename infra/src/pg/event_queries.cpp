@@ -1,6 +1,6 @@
 #include "pg/event_queries.hpp"
 
-#include "app/system_now.hpp"
+#include "app/clocks.hpp"
 
 #include <boost/json/serialize.hpp>
 #include <boost/json/string.hpp>

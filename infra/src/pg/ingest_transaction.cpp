@@ -1,7 +1,7 @@
 #include "pg/ingest_transaction.hpp"
 
+#include "app/clocks.hpp"
 #include "app/decode_message.hpp"
-#include "app/system_now.hpp"
 #include "failpoint.hpp"
 #include "pg/binary.hpp"
 

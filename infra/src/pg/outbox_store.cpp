@@ -213,6 +213,8 @@ private:
         } else if (lease.kept.size() < share && !lease.disabled) {
             lease.acquired = acquire(share - lease.kept.size());
         }
+        if (share_ == LaneShare::everything && !lease.disabled)
+            lease.elsewhere = share - lease.kept.size() - lease.acquired.size();
         return lease;
     }
 

@@ -1,7 +1,7 @@
 #include "infra/propagator/propagator.hpp"
 
+#include "app/clocks.hpp"
 #include "app/propagate.hpp"
-#include "app/system_now.hpp"
 #include "infra/cli.hpp"
 #include "infra/log/log.hpp"
 #include "propagator/admin_port.hpp"

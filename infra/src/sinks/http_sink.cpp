@@ -3,6 +3,7 @@
 #include "net/curl.hpp"
 #include "sinks/http_transfer.hpp"
 
+#include <algorithm>
 #include <csignal>
 #include <deque>
 #include <iterator>
@@ -23,6 +24,11 @@ using sinks::Job;
 
 // libcurl wakes up by itself for its timers and for curl_multi_wakeup(); this is only an upper bound.
 constexpr int idle_wait_ms = 10'000;
+
+constexpr std::size_t batch_messages_max = 100;
+constexpr std::size_t batch_bytes_max = std::size_t{1} << 20U;
+// Few, so that messages gather while others are under way.
+constexpr std::size_t batch_requests_max = 2;
 
 Multi make_multi(std::size_t connections_max)
 {
@@ -101,8 +107,7 @@ private:
             int running = 0;
             check(curl_multi_perform(multi_.get(), &running));
             finish_ended();
-            const bool can_start = !waiting_.empty() && active_ < options_.in_flight_max;
-            if (!can_start) check(curl_multi_poll(multi_.get(), nullptr, 0, idle_wait_ms, nullptr));
+            if (!can_start()) check(curl_multi_poll(multi_.get(), nullptr, 0, idle_wait_ms, nullptr));
         }
         abandon_all();
     }
@@ -128,13 +133,29 @@ private:
 
     void start_waiting()
     {
-        while (!waiting_.empty() && active_ < options_.in_flight_max) {
+        while (can_start()) {
             HttpTransfer& transfer = idle_transfer();
-            transfer.prepare(std::move(waiting_.front()), options_);
-            waiting_.pop_front();
+            transfer.prepare(next_jobs(), options_);
             check(curl_multi_add_handle(multi_.get(), transfer.easy()));
             ++active_;
         }
+    }
+
+    bool can_start() const { return !waiting_.empty() && active_ < requests_max_; }
+
+    // What the next request carries.
+    std::vector<Job> next_jobs()
+    {
+        std::vector<Job> jobs;
+        std::size_t bytes = 0;
+        do {
+            bytes += waiting_.front().message.payload.size();
+            if (!jobs.empty() && bytes > batch_bytes_max) break;
+            jobs.push_back(std::move(waiting_.front()));
+            waiting_.pop_front();
+        } while (options_.batch && !jobs.front().alone && jobs.size() < batch_messages_max &&
+                 !waiting_.empty() && !waiting_.front().alone);
+        return jobs;
     }
 
     HttpTransfer& idle_transfer()
@@ -156,10 +177,27 @@ private:
             domain::DeliveryOutcome outcome = transfer.outcome(code);
             check(curl_multi_remove_handle(multi_.get(), easy));
             --active_;
-            const Done done = transfer.release();
+            std::vector<Job> jobs = transfer.release();
             idle_.push_back(&transfer);
-            done(std::move(outcome));
+            if (jobs.size() > 1 && is_poison(outcome)) {
+                send_one_by_one(std::move(jobs));
+                continue;
+            }
+            for (const Job& job : jobs) job.done(outcome);
         }
+    }
+
+    static bool is_poison(const domain::DeliveryOutcome& outcome)
+    {
+        return outcome.verdict == domain::Verdict::rejected && outcome.blame == domain::Blame::poison;
+    }
+
+    // One bad message must not make dead letters of those that were with it.
+    void send_one_by_one(std::vector<Job> jobs)
+    {
+        for (Job& job : jobs) job.alone = true;
+        waiting_.insert(waiting_.begin(), std::make_move_iterator(jobs.begin()),
+                        std::make_move_iterator(jobs.end()));
     }
 
     void abandon_all()
@@ -168,13 +206,15 @@ private:
         move_taken();
         for (HttpTransfer& transfer : transfers_) {
             curl_multi_remove_handle(multi_.get(), transfer.easy());
-            if (const Done done = transfer.release()) abandon(done);
+            for (const Job& job : transfer.release()) abandon(job.done);
         }
         for (const Job& job : waiting_) abandon(job.done);
         waiting_.clear();
     }
 
     const HttpSinkOptions options_;
+    const std::size_t requests_max_ =
+        options_.batch ? std::min(options_.in_flight_max, batch_requests_max) : options_.in_flight_max;
     const Multi multi_;
 
     std::mutex mutex_;

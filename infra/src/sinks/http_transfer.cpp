@@ -6,6 +6,9 @@
 #include "sinks/attributes.hpp"
 #include "sinks/signature.hpp"
 
+#include <boost/json/serialize.hpp>
+#include <boost/json/string_view.hpp>
+
 #include <algorithm>
 #include <chrono>
 #include <string>
@@ -69,23 +72,43 @@ std::string unix_seconds_now()
     return std::to_string(std::chrono::duration_cast<std::chrono::seconds>(now).count());
 }
 
+// The same jobs have the same id, in every try; other ones never, so no receiver drops a batch that has news.
+std::string batch_id(const std::vector<Job>& jobs)
+{
+    std::string ids;
+    for (const auto& job : jobs) ids += domain::to_string(job.message.event_id);
+    return "batch_" + digest_text(ids);
+}
+
+void append_webhook(Headers& headers, const HttpSinkOptions& options, const std::string& id,
+                    std::string_view body)
+{
+    const std::string timestamp = unix_seconds_now();
+    append(headers, "webhook-id", id);
+    append(headers, "webhook-timestamp", timestamp);
+    if (!options.secrets.empty())
+        append(headers, "webhook-signature", webhook_signature(options.secrets, id, timestamp, body));
+    for (const auto& [name, value] : options.headers) append(headers, name, value);
+}
+
 Headers headers_of(const domain::OutboxMessage& message, const HttpSinkOptions& options)
 {
-    const std::string id = domain::to_string(message.event_id);
     Headers headers;
     append(headers, "Content-Type", "application/json");
     append(headers, "Expect", "");  // removes it: servers that ignore it would cost a second each
     for (const auto& [name, value] : cloud_attributes(message, options.subscription))
         append(headers, "ce-" + std::string(name), header_value(value));
     for (const auto& [name, value] : trace_headers(message)) append(headers, name, value);
-    const std::string webhook_id = "msg_" + id;
-    const std::string timestamp = unix_seconds_now();
-    append(headers, "webhook-id", webhook_id);
-    append(headers, "webhook-timestamp", timestamp);
-    if (!options.secrets.empty())
-        append(headers, "webhook-signature",
-               webhook_signature(options.secrets, webhook_id, timestamp, message.payload));
-    for (const auto& [name, value] : options.headers) append(headers, name, value);
+    append_webhook(headers, options, "msg_" + domain::to_string(message.event_id), message.payload);
+    return headers;
+}
+
+Headers headers_of(const std::vector<Job>& batch, const std::string& body, const HttpSinkOptions& options)
+{
+    Headers headers;
+    append(headers, "Content-Type", "application/cloudevents-batch+json");
+    append(headers, "Expect", "");
+    append_webhook(headers, options, batch_id(batch), body);
     return headers;
 }
 
@@ -112,16 +135,34 @@ HttpTransfer::HttpTransfer(const HttpSinkOptions& options)
 
 HttpTransfer& HttpTransfer::of(CURL* easy) { return net::curl::owner_of<HttpTransfer>(easy); }
 
-void HttpTransfer::prepare(Job job, const HttpSinkOptions& options)
+std::string batch_body(const std::vector<Job>& jobs, const std::string& subscription)
 {
-    job_ = std::move(job);
+    std::string body = "[";
+    for (const auto& job : jobs) {
+        body += body.size() == 1 ? "{" : ",{";
+        for (const auto& [name, value] : cloud_attributes(job.message, subscription)) {
+            body.append("\"").append(name).append("\":");
+            body.append(boost::json::serialize(boost::json::string_view(value))).append(",");
+        }
+        body += R"("datacontenttype":"application/json","data":)";
+        body.append(job.message.payload.empty() ? "null" : job.message.payload).append("}");
+    }
+    return body.append("]");
+}
+
+void HttpTransfer::prepare(std::vector<Job> jobs, const HttpSinkOptions& options)
+{
+    jobs_ = std::move(jobs);
     answer_.reset();
     refused_ = false;
-    Headers headers = headers_of(job_.message, options);
+    if (options.batch) batch_ = batch_body(jobs_, options.subscription);
+    const std::string& body = options.batch ? batch_ : jobs_.front().message.payload;
+    Headers headers =
+        options.batch ? headers_of(jobs_, body, options) : headers_of(jobs_.front().message, options);
     set(easy(), CURLOPT_HTTPHEADER, headers.get());
     headers_ = std::move(headers);  // only now: libcurl held the old list until here
-    set(easy(), CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(job_.message.payload.size()));
-    set(easy(), CURLOPT_POSTFIELDS, job_.message.payload.c_str());
+    set(easy(), CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(body.size()));
+    set(easy(), CURLOPT_POSTFIELDS, body.c_str());
 }
 
 domain::DeliveryOutcome HttpTransfer::outcome(CURLcode code) const
@@ -133,13 +174,6 @@ domain::DeliveryOutcome HttpTransfer::outcome(CURLcode code) const
     auto outcome = domain::classify_http_status(net::curl::status_of(easy()), net::curl::retry_after(easy()));
     if (outcome.verdict != domain::Verdict::delivered) outcome.excerpt = printable(answer_.text());
     return outcome;
-}
-
-app::MessageSink::Done HttpTransfer::release()
-{
-    app::MessageSink::Done done = std::move(job_.done);
-    job_ = {};
-    return done;
 }
 
 // The address that is checked is the one that is connected to: no second look-up lies in between.

@@ -30,4 +30,20 @@ std::string webhook_signature(const std::vector<std::string>& keys, std::string_
     return value;
 }
 
+std::string digest_text(std::string_view text)
+{
+    constexpr std::size_t kept_bytes = 16;
+    constexpr std::string_view digits = "0123456789abcdef";
+    std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
+    unsigned size = 0;
+    if (EVP_Digest(text.data(), text.size(), digest.data(), &size, EVP_sha256(), nullptr) != 1)
+        throw std::runtime_error("OpenSSL cannot make a digest");
+    std::string out;
+    for (std::size_t i = 0; i < kept_bytes; ++i) {
+        out += digits[digest[i] >> 4U];
+        out += digits[digest[i] & 0x0FU];
+    }
+    return out;
+}
+
 }  // namespace infra::sinks

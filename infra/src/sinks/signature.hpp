@@ -11,4 +11,7 @@ namespace infra::sinks {
 std::string webhook_signature(const std::vector<std::string>& keys, std::string_view id,
                               std::string_view timestamp, std::string_view body);
 
+// The first 128 bits of SHA-256, in hexadecimal.
+std::string digest_text(std::string_view text);
+
 }  // namespace infra::sinks

@@ -4,6 +4,7 @@
 #include "infra/sinks/amqp_sink.hpp"
 #include "infra/sinks/http_sink.hpp"
 #include "infra/sinks/kafka_sink.hpp"
+#include "sinks/avro_sink.hpp"
 
 #include <boost/json/serialize.hpp>
 #include <boost/json/string_view.hpp>
@@ -34,6 +35,27 @@ bool write_out(const std::string& line)
 {
     const bool whole = std::fwrite(line.data(), 1, line.size(), stdout) == line.size();
     return std::fflush(stdout) == 0 && whole;
+}
+
+std::unique_ptr<app::MessageSink> make_kafka_sink(const SinkConfig& sink, const OutboxConfig& outbox,
+                                                  const KafkaConfig& kafka, const std::string& subscription,
+                                                  const domain::SubscriptionSettings& settings)
+{
+    if (kafka.bootstrap_servers.empty())
+        throw std::invalid_argument("KAFKA_BOOTSTRAP_SERVERS is not set for this worker");
+    const bool avro = settings.encoding == domain::PayloadEncoding::avro;
+    if (avro && kafka.schema_registry_url.empty())
+        throw std::invalid_argument("SCHEMA_REGISTRY_URL is not set for this worker");
+    KafkaSinkOptions options;
+    options.bootstrap_servers = kafka.bootstrap_servers;
+    options.topic = sink.url.substr(sink.url.find(':') + 1);
+    options.timeout = settings.timeout.value_or(outbox.send_timeout);
+    options.subscription = subscription;
+    options.headers = settings.headers;
+    if (!avro) return std::make_unique<KafkaSink>(std::move(options));
+    options.content_type = "application/avro";
+    return std::make_unique<sinks::AvroSink>(kafka.schema_registry_url, settings.schema,
+                                             std::make_unique<KafkaSink>(std::move(options)));
 }
 
 }  // namespace
@@ -79,18 +101,12 @@ std::unique_ptr<app::MessageSink> make_sink(const OutboxConfig& outbox, const Ka
             options.subscription = subscription;
             options.headers = settings.headers;
             options.secrets = settings.secrets;
+            options.batch = settings.body == domain::DeliveryBody::batch;
             if (!trusted) options.guard.emplace(outbox.allowed_networks);
             return std::make_unique<HttpSink>(std::move(options));
         }
         case SinkKind::kafka:
-            if (kafka.bootstrap_servers.empty())
-                throw std::invalid_argument("KAFKA_BOOTSTRAP_SERVERS is not set for this worker");
-            return std::make_unique<KafkaSink>(
-                KafkaSinkOptions{.bootstrap_servers = kafka.bootstrap_servers,
-                                 .topic = sink->url.substr(sink->url.find(':') + 1),
-                                 .timeout = settings.timeout.value_or(outbox.send_timeout),
-                                 .subscription = subscription,
-                                 .headers = settings.headers});
+            return make_kafka_sink(*sink, outbox, kafka, subscription, settings);
         case SinkKind::amqp: {
             AmqpSinkOptions options;
             options.url = sink->url;

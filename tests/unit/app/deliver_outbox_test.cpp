@@ -180,6 +180,57 @@ TEST_SUITE("app/deliver_outbox")
         CHECK(store.lane(0).acked == 2);
     }
 
+    TEST_CASE("Retry-After holds the whole destination")
+    {
+        InMemoryOutbox store;
+        for (std::int64_t seq = 1; seq <= 5; ++seq) store.append(0, seq, seq);
+        ScriptedSink sink([](const OutboxMessage&) -> std::optional<DeliveryOutcome> {
+            return DeliveryOutcome{.verdict = Verdict::retry, .error = "HTTP 429", .retry_after = 3600s};
+        });
+        auto options = drain_options();
+        options.in_flight_max = 1;
+        Worker(store, sink, options).delivery.run();  // what is held is not due
+        CHECK(sink.sent() == Seqs{1});
+        CHECK(store.attempts_charged() == 1);
+    }
+
+    TEST_CASE("a drain waits for lanes of others only so long, and says so")
+    {
+        InMemoryOutbox store;
+        store.append(0, 1, 'a');
+        store.append(1, 2, 'b');
+        store.steal(1);
+        ScriptedSink sink(take_all);
+        auto options = drain_options();
+        options.lanes_timeout = 50ms;
+        Worker some(store, sink, options);
+        some.delivery.run();
+        CHECK(sink.sent() == Seqs{1});
+        CHECK_FALSE(some.delivery.complete());
+        CHECK(some.faults ==
+              std::vector<std::string>{"1 lanes belong to another worker: they were not drained"});
+        store.steal(0);
+        Worker none(store, sink, options);
+        none.delivery.run();
+        CHECK_FALSE(none.delivery.complete());
+        CHECK(sink.sent() == Seqs{1});
+    }
+
+    TEST_CASE("a message of the shelf that is no longer stored is told of and does not come again")
+    {
+        InMemoryOutbox store;
+        store.append(0, 1, 'a');
+        store.append(0, 2, 'b');
+        store.put_on_shelf(0, {.seq = 9, .key_hash = 'c', .attempts = 1});
+        ScriptedSink sink(take_all);
+        Worker worker(store, sink, drain_options());
+        worker.delivery.run();
+        CHECK(sink.sent() == Seqs{1, 2});
+        CHECK(worker.faults == std::vector<std::string>{"1 messages of the shelf are no longer stored"});
+        CHECK(worker.outcomes[Verdict::rejected] == 1);
+        CHECK(store.lane(0).shelf.empty());
+    }
+
     TEST_CASE("a destination that is gone switches the subscription off and keeps the rest")
     {
         InMemoryOutbox store;

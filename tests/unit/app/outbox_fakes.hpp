@@ -46,6 +46,12 @@ public:
         lanes_[lane].log.push_back({lane, seq, key, {}, "event.x", "{}"});
     }
 
+    void put_on_shelf(std::int16_t lane, domain::ShelfEntry entry)
+    {
+        const std::lock_guard lock(mutex_);
+        lanes_[lane].shelf[entry.seq] = std::move(entry);
+    }
+
     // Another worker takes the lane, as after a lease that ran out.
     void steal(std::int16_t lane)
     {
@@ -108,6 +114,7 @@ public:
                 lease.acquired.push_back({number, ++lane.epoch, lane.acked, waiting(lane), lane.finished});
             }
         }
+        for (const auto& [number, lane] : lanes_) lease.elsewhere += lane.elsewhere ? 1 : 0;
         if (lease.acquired.empty()) lease.surplus = std::exchange(surplus, {});
         return lease;
     }

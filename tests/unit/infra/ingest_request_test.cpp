@@ -255,7 +255,7 @@ TEST_SUITE("infra/api/ingest_request")
             {R"({"specversion":"1.0","id":"1","source":"s","type":"t"})",
              "|fault: the CloudEvent has no data"},
             {R"({"specversion":"1.0","id":"1","source":"s","type":"t","data_base64":"e30="})",
-             "|fault: the CloudEvent has no data"},
+             "|fault: the CloudEvent has its data in data_base64; events are JSON: send the JSON in data"},
             {R"({"specversion":"1.0","id":"1","source":"s","type":"t","data":null})", "1|null"},
             {R"({"data":{"x":0},"specversion":"1.0","id":"1","source":"s","type":"t","data":{"a":[1]}})",
              R"(1|{"a":[1]})"},

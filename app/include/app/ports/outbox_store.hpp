@@ -20,8 +20,9 @@ struct LaneLease {
     std::vector<std::int16_t> kept;  // lanes that are still ours
     std::vector<LeasedLane> acquired;
     std::vector<std::int16_t>
-        surplus;            // beyond a fair share: to be given back once nothing of them is in flight
-    bool disabled = false;  // the subscription is switched off
+        surplus;                // beyond a fair share: to be given back once nothing of them is in flight
+    bool disabled = false;      // the subscription is switched off
+    std::size_t elsewhere = 0;  // lanes that others have, where this worker wants them all
 };
 
 struct LaneRead {

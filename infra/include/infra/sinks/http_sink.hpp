@@ -21,11 +21,12 @@ struct HttpSinkOptions {
     std::vector<std::pair<std::string, std::string>> headers = {};
     std::vector<std::string> secrets = {};  // keys of Standard Webhooks: every message is signed with each
     std::optional<domain::AddressPolicy> guard = {};  // asked before every connection
+    bool batch = false;                               // CloudEvents batches instead of binary mode
 };
 
-// POSTs each message to one URL as a CloudEvent in binary mode. All transfers run on one thread of the sink,
-// which also calls `done`; so `done` must not block, may call send(), and must not call stop() nor destroy
-// the sink. Messages beyond in_flight_max wait inside.
+// POSTs each message to one URL as a CloudEvent in binary mode, or what waits as one CloudEvents batch. All
+// transfers run on one thread of the sink, which also calls `done`; so `done` must not block, may call
+// send(), and must not call stop() nor destroy the sink. Messages beyond in_flight_max wait inside.
 class HttpSink final : public app::MessageSink {
 public:
     explicit HttpSink(HttpSinkOptions options);
