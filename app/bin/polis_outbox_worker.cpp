@@ -93,7 +93,9 @@ public:
           sink_(sink_of(config, subscription)),
           deliver_(
               *store_, *sink_, options_of(config, subscription.settings, drain), random_fraction,
-              [&metrics](domain::Verdict verdict) { metrics.delivery(name_of(verdict)); },
+              [&metrics, name = subscription.name](domain::Verdict verdict) {
+                  metrics.delivery(name, name_of(verdict));
+              },
               [name = subscription.name](std::string_view reason) {
                   infra::log_error("delivery interrupted", {{"subscription", name}, {"reason", reason}});
               },

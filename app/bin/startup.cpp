@@ -5,12 +5,21 @@
 #include "infra/pg/migrator.hpp"
 
 #include <iostream>
+#include <sys/resource.h>
 
 namespace polis {
 
 int guarded(const std::string& logger, const infra::Config& config, const std::function<int()>& program)
 {
-    infra::init_logging({config.log.level, config.log.format, logger, config.log.colour});
+    infra::LogOptions options{config.log.level, config.log.format, logger, config.log.colour};
+    infra::init_logging(options);
+    options.files = config.log.files;
+    try {
+        infra::init_logging(options);
+    } catch (const std::exception& error) {
+        infra::log_critical("cannot go on", {{"reason", error.what()}});
+        return infra::exit_bad_configuration;
+    }
     int code = infra::exit_failed;
     try {
         code = program();
@@ -20,6 +29,14 @@ int guarded(const std::string& logger, const infra::Config& config, const std::f
     }
     infra::flush_logging();
     return code;
+}
+
+void raise_descriptor_limit()
+{
+    rlimit limit{};
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 std::optional<int> check_schema(const infra::Config& config, bool migrate)

@@ -2,7 +2,9 @@
 
 #include "api/answers.hpp"
 #include "api/dead_letters_handler.hpp"
+#include "api/event_stream.hpp"
 #include "api/events_handler.hpp"
+#include "api/explain_handler.hpp"
 #include "api/ingest_handler.hpp"
 #include "api/metrics_handler.hpp"
 #include "api/quarantine_handler.hpp"
@@ -26,6 +28,7 @@ namespace infra {
 namespace {
 
 constexpr auto maintenance_interval = std::chrono::minutes(10);
+constexpr auto followers_drain_max = std::chrono::seconds(1);  // they come back elsewhere and lose nothing
 
 http::ServerOptions server_options(const Config& config)
 {
@@ -89,9 +92,10 @@ public:
                       metrics_.ingest_batch(batch.events, batch.duration);
                   }),
           ingest_(prepare_, registry, writer_, pool_, metrics_),
-          quarantine_(config, prepare_, writer_, pool_)
+          quarantine_(config, prepare_, writer_, pool_),
+          stream_({config.database.url, config.http.followers_max}, pool_, metrics_)
     {
-        add_routes();
+        add_routes(registry);
         api::add_subscription_routes(router_, pool_, config.outbox.allowed_networks,
                                      !config.kafka.bootstrap_servers.empty());
         api::add_dead_letter_routes(router_, pool_);
@@ -118,6 +122,7 @@ public:
         }
         wake_.notify_all();
         if (maintenance_.joinable()) maintenance_.join();
+        stream_.stop(std::min<std::chrono::milliseconds>(limit, followers_drain_max));
         server_->drain(limit);
         writer_.stop();
         pool_.stop();
@@ -127,13 +132,20 @@ public:
     const http::Router& router() const { return router_; }
 
 private:
-    void add_routes()
+    void add_routes(const domain::ServiceRegistry& registry)
     {
         router_.add("POST", "/ingest/{service}", [this](http::Request&& request, http::Reply reply) {
             ingest_(std::move(request), std::move(reply));
         });
+        router_.add("POST", "/explain/{service}",
+                    [this, &registry](const http::Request& request, const http::Reply& reply) {
+                        reply(api::explain(prepare_, registry, request));
+                    });
         router_.add("GET", "/events", [this](const http::Request& request, const http::Reply& reply) {
             api::list_events(pool_, request, reply);
+        });
+        router_.add("GET", "/events/stream", [this](const http::Request& request, const http::Reply& reply) {
+            stream_.open(request, reply);
         });
         router_.add("GET", "/events/{id}", [this](const http::Request& request, const http::Reply& reply) {
             api::show_event(pool_, request, reply);
@@ -165,9 +177,14 @@ private:
         });
         router_.add("GET", "/readyz", [this](http::Request&&, const http::Reply& reply) { ready(reply); });
         router_.add("GET", "/metrics", [this](http::Request&&, const http::Reply& reply) {
+            metrics_.writer_queue(writer_.queued_rows());
+            metrics_.database_pool(pool_.state());
             api::show_metrics(pool_, metrics_, reply);
         });
-        for (const char* path : {"/openapi.json", "/docs", "/redoc", "/favicon.ico", "/docs/assets/{*}"}) {
+        router_.add("GET", "/outbox/lag",
+                    [this](http::Request&&, const http::Reply& reply) { api::show_lag(pool_, reply); });
+        for (const char* path : {"/openapi.json", "/docs", "/redoc", "/console", "/favicon.ico",
+                                 "/docs/assets/{*}", "/console/assets/{*}"}) {
             router_.add("GET", path, [](http::Request&& request, const http::Reply& reply) {
                 serve_asset(request, reply);
             });
@@ -214,6 +231,7 @@ private:
     pg::EventWriter writer_;
     api::IngestHandler ingest_;
     api::QuarantineHandler quarantine_;
+    api::EventStream stream_;
     http::Router router_;
     std::mutex mutex_;
     std::condition_variable wake_;

@@ -1,5 +1,8 @@
 #include "config/option.hpp"
 #include "config/rules.hpp"
+#include "config/settings.hpp"
+
+#include <optional>
 
 // The table of options. A new option is one row here and one field in Config.
 namespace infra::config {
@@ -24,15 +27,49 @@ const Names<Validation>& validation_names()
     return names;
 }
 
+const Names<LogLevel>& log_level_names()
+{
+    static const Names<LogLevel> names{{"trace", LogLevel::trace}, {"debug", LogLevel::debug},
+                                       {"info", LogLevel::info},   {"warning", LogLevel::warning},
+                                       {"error", LogLevel::error}, {"critical", LogLevel::critical}};
+    return names;
+}
+
 Rule log_level(LogLevel& (*field)(Config&))
 {
-    return one_of<LogLevel>({{"trace", LogLevel::trace},
-                             {"debug", LogLevel::debug},
-                             {"info", LogLevel::info},
-                             {"warning", LogLevel::warning},
-                             {"error", LogLevel::error},
-                             {"critical", LogLevel::critical}},
-                            {{"warn", LogLevel::warning}, {"err", LogLevel::error}}, field);
+    return one_of<LogLevel>(log_level_names(), {{"warn", LogLevel::warning}, {"err", LogLevel::error}},
+                            field);
+}
+
+std::optional<LogFile> parse_log_file(std::string_view text)
+{
+    const auto colon = text.find(':');
+    if (colon == std::string_view::npos) return std::nullopt;
+    const auto wanted = lower_case(trimmed(text.substr(0, colon)));
+    auto path = trimmed(text.substr(colon + 1));
+    if (path.empty()) return std::nullopt;
+    for (const auto& [name, level] : log_level_names()) {
+        if (name == wanted) return LogFile{std::move(path), level};
+    }
+    return std::nullopt;
+}
+
+Rule log_files(std::vector<LogFile>& (*field)(Config&))
+{
+    constexpr const char* allowed = "LEVEL:PATH[,LEVEL:PATH...]";
+    return {allowed, [=](Config& config, std::string_view value, std::string_view) -> std::string {
+                std::vector<LogFile> files;
+                while (true) {
+                    const auto comma = value.find(',');
+                    auto file = parse_log_file(value.substr(0, comma));
+                    if (!file) return std::string("must be ") + allowed;
+                    files.push_back(*std::move(file));
+                    if (comma == std::string_view::npos) break;
+                    value.remove_prefix(comma + 1);
+                }
+                field(config) = std::move(files);
+                return {};
+            }};
 }
 
 Option admin_port(BinarySet binary, std::string_view default_text)
@@ -116,6 +153,11 @@ std::vector<Option> process_options()
              {{"json", LogFormat::json}, {"text", LogFormat::text}}, {},
              [](Config & c) -> auto& { return c.log.format; }),
          .help = "JSON Lines or text for people, on standard error."},
+        {.name = "LOG_FILES",
+         .yaml_path = "log.files",
+         .default_note = "none",
+         .rule = log_files([](Config & c) -> auto& { return c.log.files; }),
+         .help = "Files beside standard error, each with a level of its own; SIGHUP reopens them."},
         {.name = "OTEL_EXPORTER_OTLP_ENDPOINT",
          .yaml_path = "otel.endpoint",
          .default_note = "off",
@@ -123,6 +165,14 @@ std::vector<Option> process_options()
          .rule = text(
              "http(s) URL", Shown::url, check_http_url, [](Config & c) -> auto& { return c.otel_endpoint; }),
          .help = "Where traces go (OTLP/HTTP)."},
+        {.name = "OTEL_TRACES_SAMPLER_ARG",
+         .yaml_path = "otel.sampled_share",
+         .default_text = "1",
+         .used_by = long_running,
+         .rule = number(
+             0, 1, [](Config & c) -> auto& { return c.otel_sampled_share; }),
+         .help =
+             "Share of the traces that begin here and are kept; one that comes with a decision keeps it."},
     };
 }
 
@@ -143,6 +193,13 @@ std::vector<Option> http_options()
          .rule = integer(
              1, 65536, [](Config & c) -> auto& { return c.http.connections_max; }),
          .help = "Open connections; more are closed at once."},
+        {.name = "EVENT_STREAM_FOLLOWERS_MAX",
+         .yaml_path = "http.followers_max",
+         .default_text = "1024",
+         .used_by = api,
+         .rule = integer(
+             0, 65536, [](Config & c) -> auto& { return c.http.followers_max; }),
+         .help = "Followers of GET /events/stream at a time; 0 = none."},
         {.name = "HTTP_READ_TIMEOUT_SECONDS",
          .yaml_path = "http.read_timeout_seconds",
          .default_text = "15",

@@ -5,24 +5,54 @@
 
 #include <spdlog/logger.h>
 #include <spdlog/pattern_formatter.h>
+#include <spdlog/sinks/basic_file_sink.h>
 #include <spdlog/sinks/ostream_sink.h>
 #include <spdlog/sinks/stdout_sinks.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <memory>
 #include <mutex>
+#include <stdexcept>
 
 namespace infra {
 namespace {
 
-// What a line needs to be written; replaced as a whole by init_logging().
+struct FileOutput {
+    LogFile file;
+    std::shared_ptr<spdlog::logger> logger;
+};
+
+// What a line needs to be written; replaced as a whole.
 struct Output {
     std::shared_ptr<spdlog::logger> logger;
     std::string name;
     LogFormat format = LogFormat::json;
     bool colour = false;
+    std::vector<FileOutput> files;
 };
+
+std::shared_ptr<spdlog::logger> make_logger(const std::string& name,
+                                            std::shared_ptr<spdlog::sinks::sink> sink)
+{
+    auto logger = std::make_shared<spdlog::logger>(name, std::move(sink));
+    // Lines arrive complete; the level was checked before a line was built.
+    logger->set_pattern("%v");
+    logger->set_level(spdlog::level::trace);
+    return logger;
+}
+
+FileOutput open_file(const std::string& name, const LogFile& file)
+{
+    try {
+        auto logger = make_logger(name, std::make_shared<spdlog::sinks::basic_file_sink_mt>(file.path));
+        logger->flush_on(spdlog::level::trace);  // a line in a buffer helps nobody after a crash
+        return {file, std::move(logger)};
+    } catch (const spdlog::spdlog_ex&) {
+        throw std::runtime_error("cannot open the log file " + file.path);
+    }
+}
 
 std::shared_ptr<const Output> make_output(const LogOptions& options)
 {
@@ -32,17 +62,16 @@ std::shared_ptr<const Output> make_output(const LogOptions& options)
     } else {
         sink = std::make_shared<spdlog::sinks::stderr_sink_mt>();
     }
-    auto logger = std::make_shared<spdlog::logger>(options.logger, std::move(sink));
-    // Lines arrive complete; the level was checked before a line was built.
-    logger->set_pattern("%v");
-    logger->set_level(spdlog::level::trace);
-    return std::make_shared<Output>(
-        Output{std::move(logger), options.logger, options.format, options.colour});
+    auto output = std::make_shared<Output>(Output{
+        make_logger(options.logger, std::move(sink)), options.logger, options.format, options.colour, {}});
+    for (const auto& file : options.files) output->files.push_back(open_file(options.logger, file));
+    return output;
 }
 
 struct State {
-    std::atomic<LogLevel> level{LogLevel::info};
-    std::mutex mutex;  // guards the rest
+    std::atomic<LogLevel> level{LogLevel::info};  // of standard error
+    std::atomic<LogLevel> least{LogLevel::info};  // of everything
+    std::mutex mutex;                             // guards the rest
     std::shared_ptr<const Output> output = make_output({});
     RepeatLimiter limiter;
 };
@@ -54,16 +83,32 @@ State& state()
     return instance;
 }
 
+void put(spdlog::logger& logger, const std::string& text)
+{
+    logger.log(spdlog::level::critical, spdlog::string_view_t(text.data(), text.size()));
+}
+
 void write(const Output& output, const log::Line& line)
 {
     thread_local std::string buffer;
-    buffer.clear();
-    if (output.format == LogFormat::json) {
-        log::append_json(buffer, line);
-    } else {
-        log::append_text(buffer, line, output.colour);
+    const bool json = output.format == LogFormat::json;
+    if (line.level >= state().level.load(std::memory_order_relaxed)) {
+        buffer.clear();
+        json ? log::append_json(buffer, line) : log::append_text(buffer, line, output.colour);
+        put(*output.logger, buffer);
     }
-    output.logger->log(spdlog::level::critical, spdlog::string_view_t(buffer.data(), buffer.size()));
+    if (output.files.empty()) return;
+    buffer.clear();
+    log::append_json(buffer, line);
+    for (const auto& [file, logger] : output.files) {
+        if (line.level >= file.level) put(*logger, buffer);
+    }
+}
+
+LogLevel least_of(LogLevel level, const Output& output)
+{
+    for (const auto& [file, logger] : output.files) level = std::min(level, file.level);
+    return level;
 }
 
 void write_suppressed(const Output& output, const std::vector<RepeatLimiter::Suppressed>& repeats)
@@ -91,6 +136,28 @@ void init_logging(const LogOptions& options)
     state().output = std::move(output);
     state().limiter = RepeatLimiter();
     state().level = options.level;
+    state().least = least_of(options.level, *state().output);
+}
+
+bool reopen_log_files()
+{
+    std::unique_lock lock(state().mutex);
+    auto output = std::make_shared<Output>(*state().output);
+    lock.unlock();
+    bool failed = false;
+    for (auto& file : output->files) {
+        try {
+            file = open_file(output->name, file.file);
+        } catch (const std::runtime_error&) {
+            failed = true;
+        }
+    }
+    const bool any = !output->files.empty();
+    lock.lock();
+    state().output = std::move(output);
+    lock.unlock();
+    if (failed) log_error("log file not reopened");
+    return any;
 }
 
 void flush_logging()
@@ -103,9 +170,14 @@ void flush_logging()
     output->logger->flush();
 }
 
-LogLevel log_level() { return state().level.load(std::memory_order_relaxed); }
+LogLevel log_level() { return state().least.load(std::memory_order_relaxed); }
 
-void set_log_level(LogLevel level) { state().level.store(level, std::memory_order_relaxed); }
+void set_log_level(LogLevel level)
+{
+    const std::lock_guard lock(state().mutex);
+    state().level = level;
+    state().least = least_of(level, *state().output);
+}
 
 bool log_enabled(LogLevel level) { return level >= log_level(); }
 

@@ -22,8 +22,15 @@ void QueryPool::submit(Work work, Failed failed)
             wake_.notify_one();
             return;
         }
+        ++refused_;
     }
     failed();
+}
+
+PoolState QueryPool::state() const
+{
+    const std::lock_guard lock(mutex_);
+    return {threads_.size(), busy_, tasks_.size(), refused_};
 }
 
 void QueryPool::stop()
@@ -49,8 +56,11 @@ void QueryPool::loop()
             if (tasks_.empty()) return;
             task = std::move(tasks_.front());
             tasks_.pop_front();
+            ++busy_;
         }
         run(session, task);
+        const std::lock_guard lock(mutex_);
+        --busy_;
     }
 }
 

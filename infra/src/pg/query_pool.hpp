@@ -1,5 +1,7 @@
 #pragma once
 
+#include "infra/metrics.hpp"
+
 #include <soci/soci.h>
 
 #include <condition_variable>
@@ -31,6 +33,8 @@ public:
     // Exactly one of the two ends the task; `failed` also when the queue is full or the pool is stopped.
     void submit(Work work, Failed failed);
 
+    PoolState state() const;
+
     // Finishes what is queued and joins. Idempotent.
     void stop();
 
@@ -45,9 +49,11 @@ private:
 
     const std::string url_;
     const std::string name_;
-    std::mutex mutex_;
+    mutable std::mutex mutex_;
     std::condition_variable wake_;
     std::deque<Task> tasks_;
+    std::size_t busy_ = 0;
+    std::uint64_t refused_ = 0;
     bool stopping_ = false;
     std::vector<std::thread> threads_;
 };

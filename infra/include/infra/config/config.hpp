@@ -39,6 +39,7 @@ struct HttpConfig {
     std::uint16_t port = 0;  // 0 = any free port
     std::size_t threads = 0;
     std::size_t connections_max = 0;
+    std::size_t followers_max = 0;  // of GET /events/stream; beside the connections
     Milliseconds read_timeout{};
     Milliseconds idle_timeout{};
     Milliseconds write_timeout{};
@@ -129,9 +130,10 @@ struct EventHubConfig {
 };
 
 struct LogConfig {
-    LogLevel level = LogLevel::info;
+    LogLevel level = LogLevel::info;  // of standard error
     LogFormat format = LogFormat::json;
     bool colour = false;
+    std::vector<LogFile> files;
 };
 
 struct PropagatorStream {
@@ -179,7 +181,8 @@ struct Config {
     EventHubConfig event_hub;
     LogConfig log;
     PropagatorConfig propagator;
-    std::string otel_endpoint;  // empty = no telemetry
+    std::string otel_endpoint;      // empty = no telemetry
+    double otel_sampled_share = 0;  // of the traces that begin here
     Milliseconds drain_timeout{};
 };
 

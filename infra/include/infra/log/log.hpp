@@ -11,6 +11,7 @@
 #include <string_view>
 #include <type_traits>
 #include <variant>
+#include <vector>
 
 // Structured logging to standard error: one line an event, written whole. Safe to call from every thread.
 //
@@ -29,6 +30,7 @@ struct LogOptions {
     std::string logger;              // the program, without the "polis-" prefix
     bool colour = false;             // text format only
     std::ostream* stream = nullptr;  // instead of standard error, for tests; must outlive its use
+    std::vector<LogFile> files = {};
 };
 
 // A string literal: what is logged.
@@ -120,14 +122,19 @@ struct LogField {
 
 using LogFields = std::initializer_list<LogField>;
 
-// Before this call lines go to standard error as JSON at level info. May be called again.
+// Before this call lines go to standard error as JSON at level info. May be called again. Throws
+// std::runtime_error when a file cannot be opened; then nothing changes.
 void init_logging(const LogOptions& options);
+
+// Opens the files anew, for logrotate: what is written after this goes to the new ones. A file that cannot be
+// opened stays as it was. Returns whether there are files.
+bool reopen_log_files();
 
 // Reports suppressed repeats that are still unreported. For the end of main().
 void flush_logging();
 
-LogLevel log_level();
-void set_log_level(LogLevel level);  // at once, for all threads
+LogLevel log_level();                // the least severe one that goes anywhere
+void set_log_level(LogLevel level);  // of standard error; at once, for all threads
 bool log_enabled(LogLevel level);
 
 // The same event at the same level is written at most ten times in ten seconds; the rest is counted, and one
