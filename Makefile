@@ -236,7 +236,7 @@ status: ## the containers and their health
 .deps-run:
 	@$(tools)/deps.sh build run
 .deps-test:
-	@$(tools)/deps.sh build run test brokers
+	@$(tools)/deps.sh build run test brokers console
 .deps-bench:
 	@$(tools)/deps.sh build run test bench
 .build-bench:
