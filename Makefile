@@ -132,6 +132,10 @@ bench-quick: .deps-bench .build-bench ## the same, coarser, in four to six minut
 bench-propagator: .deps-test build ## the propagator alone: punctuality, 20,000 requests/s, next to another open-loop tool
 	@python3 tests/bench/propagator_bench.py
 
+.PHONY: bench-stream
+bench-stream: .deps-test build ## what 1,000 followers of /events/stream cost the ingest (BENCH_FOLLOWERS=, BENCH_RATE=)
+	@POLIS_BIN_DIR=$(CURDIR)/$(bin) $(tools)/with_cluster.sh python3 tests/bench/followers_bench.py
+
 .PHONY: chaos-kafka
 chaos-kafka: .deps-test .build-programs ## two consumers, 100,000 messages, each consumer killed ten times: stored exactly once?
 	@cd tests/e2e && POLIS_BIN_DIR=$(CURDIR)/$(bin) POLIS_KAFKA_MESSAGES=100000 POLIS_KAFKA_KILLS=10 \

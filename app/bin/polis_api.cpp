@@ -6,6 +6,7 @@
 #include "infra/log/log.hpp"
 #include "infra/pg/migrator.hpp"
 #include "infra/signals.hpp"
+#include "infra/trace/tracer.hpp"
 #include "startup.hpp"
 #include "version.hpp"
 
@@ -61,7 +62,9 @@ int run(const infra::Config& config, bool migrate)
     if (const auto code = polis::check_schema(config, migrate)) return *code;
     domain::ServiceRegistry registry({config.rules.energy_threshold_kwh});
     domain::register_builtin_services(registry);
-    infra::ApiService service(config, registry);
+    const auto tracer = infra::trace::make_tracer(
+        {config.otel_endpoint, config.otel_sampled_share, "polis-api", polis::version});
+    infra::ApiService service(config, registry, tracer.get());
     service.start();
     infra::log_info("listening",
                     {{"host", config.http.host}, {"port", service.port()}, {"version", polis::version}});

@@ -8,7 +8,9 @@
 #include "infra/pg/outbox_store.hpp"
 #include "infra/pg/subscription_store.hpp"
 #include "infra/signals.hpp"
+#include "infra/sinks/logged_sink.hpp"
 #include "infra/sinks/sinks.hpp"
+#include "infra/trace/traced_sink.hpp"
 #include "startup.hpp"
 #include "version.hpp"
 
@@ -86,11 +88,11 @@ app::DeliveryOptions options_of(const infra::Config& config, const domain::Subsc
 class SubscriptionDelivery final : public app::Delivery {
 public:
     SubscriptionDelivery(const infra::Config& config, const app::Subscription& subscription, bool drain,
-                         infra::Metrics& metrics)
+                         infra::Metrics& metrics, infra::trace::Tracer* tracer)
         : store_(infra::pg::make_outbox_store(
               config.database.url, subscription.id,
               drain ? infra::pg::LaneShare::everything : infra::pg::LaneShare::fair)),
-          sink_(sink_of(config, subscription)),
+          sink_(observed(sink_of(config, subscription), tracer, subscription.name)),
           deliver_(
               *store_, *sink_, options_of(config, subscription.settings, drain), random_fraction,
               [&metrics, name = subscription.name](domain::Verdict verdict) {
@@ -126,6 +128,14 @@ private:
                                 subscription.trusted);
     }
 
+    static std::unique_ptr<app::MessageSink> observed(std::unique_ptr<app::MessageSink> sink,
+                                                      infra::trace::Tracer* tracer, const std::string& name)
+    {
+        auto logged = std::make_unique<infra::LoggedSink>(std::move(sink), name);
+        if (tracer == nullptr) return logged;
+        return std::make_unique<infra::trace::TracedSink>(std::move(logged), *tracer, name);
+    }
+
     std::unique_ptr<app::OutboxStore> store_;
     std::unique_ptr<app::MessageSink> sink_;
     app::DeliverOutbox deliver_;
@@ -135,6 +145,8 @@ int run(const infra::Config& config, bool drain, bool migrate)
 {
     if (const auto code = polis::check_schema(config, migrate)) return *code;
     infra::Metrics metrics;
+    const auto tracer = infra::trace::make_tracer(
+        {config.otel_endpoint, config.otel_sampled_share, "polis-outbox-worker", polis::version});
     infra::pg::store_configured_subscriptions(config.database.url, config.outbox.subscriptions);
     const auto source = infra::pg::make_subscription_source(
         config.database.url, [](std::string_view name, std::string_view reason) {
@@ -143,7 +155,7 @@ int run(const infra::Config& config, bool drain, bool migrate)
     app::DeliveryFleet fleet(
         *source,
         [&](const app::Subscription& subscription) {
-            return std::make_unique<SubscriptionDelivery>(config, subscription, drain, metrics);
+            return std::make_unique<SubscriptionDelivery>(config, subscription, drain, metrics, tracer.get());
         },
         [](std::string_view subscription, std::string_view reason) {
             infra::log_error("delivery interrupted", {{"subscription", subscription}, {"reason", reason}});

@@ -56,7 +56,7 @@ std::string accepted(const domain::PreparedEvent& event, const domain::JsonDocum
                      {"derived_events", std::move(derived)},
                      {"topics", std::move(topics)}};
     if (!event.validation_errors.empty()) out["validation_errors"] = json::parse(event.validation_errors);
-    auto text = json::serialize(out);
+    auto text = domain::json_text(out);
     text.pop_back();
     return text + R"(,"normalized_payload":)" + normalized_text(event, document) + "}";
 }

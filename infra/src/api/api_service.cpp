@@ -9,6 +9,7 @@
 #include "api/metrics_handler.hpp"
 #include "api/quarantine_handler.hpp"
 #include "api/subscriptions_handler.hpp"
+#include "api/tracing.hpp"
 #include "infra/http/server.hpp"
 #include "infra/ingest_policy.hpp"
 #include "infra/log/log.hpp"
@@ -83,7 +84,7 @@ void serve_asset(const http::Request& request, const http::Reply& reply)
 
 class ApiService::Impl {
 public:
-    Impl(const Config& config, const domain::ServiceRegistry& registry)
+    Impl(const Config& config, const domain::ServiceRegistry& registry, trace::Tracer* tracer)
         : mode_(mode_name(config.event_hub.mode)),
           prepare_(registry, ingest_policy(config)),
           pool_(config.database.pool_size, config.database.url, "polis-api"),
@@ -91,14 +92,19 @@ public:
                   [this](const pg::CommittedBatch& batch) {
                       metrics_.ingest_batch(batch.events, batch.duration);
                   }),
-          ingest_(prepare_, registry, writer_, pool_, metrics_),
-          quarantine_(config, prepare_, writer_, pool_),
+          log_(writer_, tracer),
+          ingest_(prepare_, registry, log_, pool_, metrics_),
+          quarantine_(config, prepare_, log_, pool_),
           stream_({config.database.url, config.http.followers_max}, pool_, metrics_)
     {
         add_routes(registry);
         api::add_subscription_routes(router_, pool_, config.outbox.allowed_networks,
                                      !config.kafka.bootstrap_servers.empty());
         api::add_dead_letter_routes(router_, pool_);
+        if (tracer != nullptr) {
+            pool_.trace(tracer);
+            router_.wrap([tracer](const http::Route& route) { return api::traced(*tracer, route); });
+        }
         server_.emplace(server_options(config), router_,
                         [this](std::string_view method, std::string_view route, unsigned status,
                                std::chrono::nanoseconds duration) {
@@ -229,6 +235,7 @@ private:
     app::PrepareEvent prepare_;
     pg::QueryPool pool_;
     pg::EventWriter writer_;
+    api::TracedEventLog log_;
     api::IngestHandler ingest_;
     api::QuarantineHandler quarantine_;
     api::EventStream stream_;
@@ -240,8 +247,8 @@ private:
     std::optional<http::Server> server_;
 };
 
-ApiService::ApiService(const Config& config, const domain::ServiceRegistry& registry)
-    : impl_(std::make_unique<Impl>(config, registry))
+ApiService::ApiService(const Config& config, const domain::ServiceRegistry& registry, trace::Tracer* tracer)
+    : impl_(std::make_unique<Impl>(config, registry, tracer))
 {
 }
 

@@ -1,6 +1,7 @@
 #include "infra/log/log.hpp"
 
 #include "infra/log/repeat_limiter.hpp"
+#include "infra/trace/tracer.hpp"
 #include "log/line_format.hpp"
 
 #include <spdlog/logger.h>
@@ -111,11 +112,22 @@ LogLevel least_of(LogLevel level, const Output& output)
     return level;
 }
 
+std::string current_trace_id()
+{
+    const auto* const at = trace::current();
+    return at == nullptr ? std::string() : trace::trace_id_text(*at);
+}
+
 void write_suppressed(const Output& output, const std::vector<RepeatLimiter::Suppressed>& repeats)
 {
     for (const auto& repeat : repeats) {
-        write(output,
-              {std::chrono::system_clock::now(), repeat.level, output.name, repeat.event, {}, repeat.count});
+        write(output, {std::chrono::system_clock::now(),
+                       repeat.level,
+                       output.name,
+                       repeat.event,
+                       {},
+                       repeat.count,
+                       {}});
     }
 }
 
@@ -192,7 +204,9 @@ void log_line(LogLevel level, LogEvent event, LogFields fields)
     lock.unlock();
     write_suppressed(*output, repeats);
     if (admitted) {
-        write(*output, {std::chrono::system_clock::now(), level, output->name, event.text(), fields, 0});
+        const auto trace_id = current_trace_id();
+        write(*output,
+              {std::chrono::system_clock::now(), level, output->name, event.text(), fields, 0, trace_id});
     }
 }
 
@@ -202,7 +216,9 @@ void log_record(LogLevel level, LogEvent event, LogFields fields)
     std::unique_lock lock(state().mutex);
     const auto output = state().output;
     lock.unlock();
-    write(*output, {std::chrono::system_clock::now(), level, output->name, event.text(), fields, 0});
+    const auto trace_id = current_trace_id();
+    write(*output,
+          {std::chrono::system_clock::now(), level, output->name, event.text(), fields, 0, trace_id});
 }
 
 }  // namespace infra

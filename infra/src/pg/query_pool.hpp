@@ -1,6 +1,7 @@
 #pragma once
 
 #include "infra/metrics.hpp"
+#include "infra/trace/tracer.hpp"
 
 #include <soci/soci.h>
 
@@ -9,6 +10,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -35,6 +37,9 @@ public:
 
     PoolState state() const;
 
+    // Spans for what traced requests submit, from there to its end. Before the first task.
+    void trace(trace::Tracer* tracer) { tracer_ = tracer; }
+
     // Finishes what is queued and joins. Idempotent.
     void stop();
 
@@ -42,13 +47,16 @@ private:
     struct Task {
         Work work;
         Failed failed;
+        std::optional<trace::Span> span = {};
     };
 
+    std::optional<trace::Span> begin_span() const;
     void loop();
     void run(std::unique_ptr<soci::session>& session, const Task& task);
 
     const std::string url_;
     const std::string name_;
+    trace::Tracer* tracer_ = nullptr;
     mutable std::mutex mutex_;
     std::condition_variable wake_;
     std::deque<Task> tasks_;

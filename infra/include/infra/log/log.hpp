@@ -49,7 +49,8 @@ class LogFieldName {
 public:
     consteval LogFieldName(const char* text) : text_(text)  // NOLINT(google-explicit-constructor)
     {
-        for (const std::string_view reserved : {"timestamp", "level", "logger", "event", "suppressed"}) {
+        for (const std::string_view reserved :
+             {"timestamp", "level", "logger", "event", "suppressed", "trace_id"}) {
             if (text_ == reserved) throw "this field name belongs to the logger";
         }
         for (const std::string_view secret : {"password", "secret", "authorization", "cookie", "token",
@@ -137,6 +138,7 @@ LogLevel log_level();                // the least severe one that goes anywhere
 void set_log_level(LogLevel level);  // of standard error; at once, for all threads
 bool log_enabled(LogLevel level);
 
+// A line that is written while a span is current (infra/trace/tracer.hpp) names its trace in `trace_id`.
 // The same event at the same level is written at most ten times in ten seconds; the rest is counted, and one
 // line with `suppressed` tells the count.
 void log_line(LogLevel level, LogEvent event, LogFields fields = {});
