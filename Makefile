@@ -145,6 +145,10 @@ failpoints: .deps-test ## die at every named point of the programs, at each of i
 	@$(call build,asan)
 	@source $(tools)/sanitizers.sh; export POLIS_FAILPOINTS_ALL=1; $(tools)/with_cluster.sh $(call ctest,asan,--tests-regex failpoints)
 
+.PHONY: bench-stream
+bench-stream: .deps-test build ## what 1,000 followers of /events/stream cost the ingest (BENCH_FOLLOWERS=, BENCH_RATE=)
+	@POLIS_BIN_DIR=$(CURDIR)/$(bin) $(tools)/with_cluster.sh python3 tests/bench/followers_bench.py
+
 .PHONY: chaos-kafka
 chaos-kafka: .deps-test .build-programs ## two consumers, 100,000 messages, each consumer killed ten times: stored exactly once?
 	@cd tests/e2e && POLIS_BIN_DIR=$(CURDIR)/$(bin) POLIS_KAFKA_MESSAGES=100000 POLIS_KAFKA_KILLS=10 \
@@ -249,7 +253,7 @@ status: ## the containers and their health
 .deps-run:
 	@$(tools)/deps.sh build run
 .deps-test:
-	@$(tools)/deps.sh build run test brokers
+	@$(tools)/deps.sh build run test brokers console
 .deps-bench:
 	@$(tools)/deps.sh build run test bench
 .build-bench:

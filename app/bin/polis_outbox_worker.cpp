@@ -8,7 +8,9 @@
 #include "infra/pg/outbox_store.hpp"
 #include "infra/pg/subscription_store.hpp"
 #include "infra/signals.hpp"
+#include "infra/sinks/logged_sink.hpp"
 #include "infra/sinks/sinks.hpp"
+#include "infra/trace/traced_sink.hpp"
 #include "startup.hpp"
 #include "version.hpp"
 
@@ -88,15 +90,17 @@ class SubscriptionDelivery final : public app::Delivery {
 public:
     // `incomplete` is set when a drain had to leave lanes to another worker.
     SubscriptionDelivery(const infra::Config& config, const app::Subscription& subscription, bool drain,
-                         infra::Metrics& metrics, std::atomic<bool>& incomplete)
+                         infra::Metrics& metrics, infra::trace::Tracer* tracer, std::atomic<bool>& incomplete)
         : incomplete_(incomplete),
           store_(infra::pg::make_outbox_store(
               config.database.url, subscription.id,
               drain ? infra::pg::LaneShare::everything : infra::pg::LaneShare::fair)),
-          sink_(sink_of(config, subscription)),
+          sink_(observed(sink_of(config, subscription), tracer, subscription.name)),
           deliver_(
               *store_, *sink_, options_of(config, subscription.settings, drain), random_fraction,
-              [&metrics](domain::Verdict verdict) { metrics.delivery(name_of(verdict)); },
+              [&metrics, name = subscription.name](domain::Verdict verdict) {
+                  metrics.delivery(name, name_of(verdict));
+              },
               [name = subscription.name](std::string_view reason) {
                   infra::log_error("delivery interrupted", {{"subscription", name}, {"reason", reason}});
               },
@@ -131,6 +135,14 @@ private:
                                 subscription.trusted);
     }
 
+    static std::unique_ptr<app::MessageSink> observed(std::unique_ptr<app::MessageSink> sink,
+                                                      infra::trace::Tracer* tracer, const std::string& name)
+    {
+        auto logged = std::make_unique<infra::LoggedSink>(std::move(sink), name);
+        if (tracer == nullptr) return logged;
+        return std::make_unique<infra::trace::TracedSink>(std::move(logged), *tracer, name);
+    }
+
     std::atomic<bool>& incomplete_;
     std::unique_ptr<app::OutboxStore> store_;
     std::unique_ptr<app::MessageSink> sink_;
@@ -141,6 +153,8 @@ int run(const infra::Config& config, bool drain, bool migrate)
 {
     if (const auto code = polis::check_schema(config, migrate)) return *code;
     infra::Metrics metrics;
+    const auto tracer = infra::trace::make_tracer(
+        {config.otel_endpoint, config.otel_sampled_share, "polis-outbox-worker", polis::version});
     infra::pg::store_configured_subscriptions(config.database.url, config.outbox.subscriptions);
     const auto source = infra::pg::make_subscription_source(
         config.database.url, [](std::string_view name, std::string_view reason) {
@@ -150,7 +164,8 @@ int run(const infra::Config& config, bool drain, bool migrate)
     app::DeliveryFleet fleet(
         *source,
         [&](const app::Subscription& subscription) {
-            return std::make_unique<SubscriptionDelivery>(config, subscription, drain, metrics, incomplete);
+            return std::make_unique<SubscriptionDelivery>(config, subscription, drain, metrics, tracer.get(),
+                                                          incomplete);
         },
         [](std::string_view subscription, std::string_view reason) {
             infra::log_error("delivery interrupted", {{"subscription", subscription}, {"reason", reason}});

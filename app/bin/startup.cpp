@@ -5,14 +5,16 @@
 #include "infra/pg/migrator.hpp"
 
 #include <iostream>
+#include <sys/resource.h>
 
 namespace polis {
 namespace {
 
-std::vector<infra::LogFile> log_files(const infra::Config& config)
+std::vector<infra::LogFile> log_files(const infra::LogConfig& config)
 {
     std::vector<infra::LogFile> files;
-    for (const auto& [place, file] : config.log.files) files.push_back(file);
+    for (const auto& [place, file] : config.files)
+        files.push_back({file.path, file.level.value_or(config.level)});
     return files;
 }
 
@@ -20,13 +22,18 @@ std::vector<infra::LogFile> log_files(const infra::Config& config)
 
 int guarded(const std::string& logger, const infra::Config& config, const std::function<int()>& program)
 {
+    infra::LogOptions options{config.log.level, config.log.format,
+                              config.log.name.empty() ? logger : config.log.name, config.log.colour};
+    infra::init_logging(options);
+    options.files = log_files(config.log);
+    try {
+        infra::init_logging(options);
+    } catch (const std::exception& error) {
+        infra::log_critical("cannot go on", {{"reason", error.what()}});
+        return infra::exit_bad_configuration;
+    }
     int code = infra::exit_failed;
     try {
-        infra::init_logging({.level = config.log.level,
-                             .format = config.log.format,
-                             .logger = config.log.name.empty() ? logger : config.log.name,
-                             .colour = config.log.colour,
-                             .files = log_files(config)});
         code = program();
     } catch (const std::exception& error) {
         infra::log_critical("cannot go on",
@@ -34,6 +41,14 @@ int guarded(const std::string& logger, const infra::Config& config, const std::f
     }
     infra::flush_logging();
     return code;
+}
+
+void raise_descriptor_limit()
+{
+    rlimit limit{};
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 std::optional<int> check_schema(const infra::Config& config, bool migrate)

@@ -85,6 +85,7 @@ bool DeliverOutbox::cycle()
 void DeliverOutbox::renew_leases()
 {
     renew_at_ = Clock::now() + renew_interval;
+    store_.show_circuit(!breaker_.closed());
     auto lease = store_.renew();
     disabled_ = lease.disabled;
     lanes_elsewhere_ = lease.elsewhere;
@@ -141,14 +142,13 @@ bool DeliverOutbox::settle_completions()
         const std::lock_guard lock(mutex_);
         completions.swap(completions_);
     }
-    const auto now = system_now();
     for (auto& done : completions) {
         --outstanding_;
         judge(done);
         observer_(done.outcome.verdict);
         const auto at = owned_.find(done.lane);
         if (at != owned_.end() && at->second.epoch == done.epoch)
-            at->second.lane.settle(done.seq, done.outcome, now);
+            at->second.lane.settle(done.seq, done.outcome, system_now());
     }
     return !completions.empty();
 }

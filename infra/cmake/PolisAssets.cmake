@@ -5,7 +5,7 @@
 enable_language(ASM)
 
 set(POLIS_DOCS_ASSETS AUTO CACHE STRING
-    "Pages /docs and /redoc: AUTO = when npm and its registry are at hand, ON = required, OFF = never")
+    "Pages /docs, /redoc and /console: AUTO = when npm and its registry are at hand, ON = required, OFF = never")
 set_property(CACHE POLIS_DOCS_ASSETS PROPERTY STRINGS AUTO ON OFF)
 
 set(POLIS_ASSETS_CMAKE_DIR ${CMAKE_CURRENT_LIST_DIR})
@@ -29,7 +29,7 @@ function(_polis_stage_docs stage_dir)
     if(mode AND NOT upper_mode STREQUAL "AUTO")
       message(FATAL_ERROR "POLIS_DOCS_ASSETS=${mode} needs npm and node. Install them, or set POLIS_DOCS_ASSETS=AUTO.")
     endif()
-    message(STATUS "Polis: /docs and /redoc are left out (no npm, or POLIS_DOCS_ASSETS=OFF)")
+    message(STATUS "Polis: /docs, /redoc and /console are left out (no npm, or POLIS_DOCS_ASSETS=OFF)")
     set(mode OFF)
   endif()
 
@@ -47,7 +47,7 @@ function(_polis_stage_docs stage_dir)
             -D STAGE_DIR=${stage_dir} -P ${POLIS_ASSETS_CMAKE_DIR}/StageDocs.cmake
     DEPENDS ${web_dir}/package.json ${web_dir}/package-lock.json ${web_dir}/.npmrc ${web_dir}/stage.mjs
             ${POLIS_ASSETS_CMAKE_DIR}/StageDocs.cmake
-    COMMENT "Polis: npm packages of /docs and /redoc" VERBATIM)
+    COMMENT "Polis: npm packages of /docs, /redoc and /console" VERBATIM)
 endfunction()
 
 # Custom command and library: embeds what EmbedFiles.cmake finds for ${kind}, again whenever one of the DEPENDS changes.
@@ -68,7 +68,7 @@ function(polis_add_assets target)
   set(web_dir ${POLIS_ASSETS_INFRA_DIR}/web)
   set(stage_dir ${CMAKE_CURRENT_BINARY_DIR}/${target}_docs)
   _polis_stage_docs(${stage_dir})
-  file(GLOB pages CONFIGURE_DEPENDS ${web_dir}/pages/*)
+  file(GLOB pages CONFIGURE_DEPENDS ${web_dir}/pages/* ${web_dir}/console/*)
   _polis_add_embedded(${target} web ${web_dir} ${stage_dir} ${web_dir}/openapi.json ${pages} ${stage_dir}.txt)
   target_include_directories(${target} PUBLIC ${web_dir}/include)
 endfunction()

@@ -29,8 +29,8 @@ endif()
 file(REMOVE_RECURSE ${STAGE_DIR})
 string(TOUPPER "${MODE}" upper_mode)
 if(NOT upper_mode STREQUAL "AUTO")
-  message(FATAL_ERROR "The npm packages of /docs and /redoc could not be installed (${result}):\n${output}")
+  message(FATAL_ERROR "The npm packages of /docs, /redoc and /console could not be installed (${result}):\n${output}")
 endif()
-message(WARNING "The npm packages of /docs and /redoc could not be installed (${result}); the build goes on without these pages. "
+message(WARNING "The npm packages of /docs, /redoc and /console could not be installed (${result}); the build goes on without these pages. "
                 "Configure again to try once more.\n${output}")
 file(WRITE ${STAGE_DIR}.txt "failed")

@@ -33,7 +33,15 @@ public:
         flags_.reserve(spec.flags.size());
         for (const auto& flag : spec.flags) {
             auto& state = flags_.emplace_back(FlagState{flag});
-            if (flag.setting.empty()) {
+            if (flag.has_value) {
+                app_.add_option_function<std::string>(
+                    flag.name,
+                    [&state](const std::string& value) {
+                        state.given = true;
+                        state.value = value;
+                    },
+                    flag.help);
+            } else if (flag.setting.empty()) {
                 app_.add_flag_callback(
                     flag.name, [given = &state.given] { *given = true; }, flag.help);
             } else {
@@ -81,6 +89,7 @@ public:
     {
         for (const auto& state : flags_) {
             if (state.given) line.flags.push_back(state.flag.name);
+            if (state.flag.has_value && state.given) line.values.emplace(state.flag.name, state.value);
         }
         if (const auto* const command = given_command(); command != nullptr) line.command = command->name;
         line.argument = argument_;
@@ -91,7 +100,8 @@ public:
     {
         std::map<std::string, std::string> given;
         for (const auto& state : flags_) {
-            if (!state.value.empty()) given.insert_or_assign(state.flag.setting, state.value);
+            if (!state.value.empty() && !state.flag.setting.empty())
+                given.insert_or_assign(state.flag.setting, state.value);
         }
         if (given.empty()) return sources;
         sources.env = [given, env = std::move(sources.env)](const std::string& name) {
@@ -173,6 +183,12 @@ void print_faults(const CliSpec& spec, const std::vector<std::string>& faults, s
 bool CommandLine::has(std::string_view flag) const
 {
     return std::find(flags.begin(), flags.end(), flag) != flags.end();
+}
+
+std::string CommandLine::value(std::string_view flag) const
+{
+    const auto found = values.find(flag);
+    return found == values.end() ? std::string() : found->second;
 }
 
 CommandLine read_command_line(const CliSpec& spec, int argc, const char* const* argv, const Sources& sources,

@@ -1,5 +1,7 @@
 #include "infra/signals.hpp"
 
+#include "infra/log/log.hpp"
+
 #include <csignal>
 #include <sys/signalfd.h>
 #include <unistd.h>
@@ -13,8 +15,13 @@ sigset_t stop_signals()
     sigemptyset(&set);
     sigaddset(&set, SIGINT);
     sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGHUP);
     return set;
 }
+
+// A terminal that hangs up and logrotate send the same signal; only a program with log files means the
+// latter.
+bool means_stop(int signal) { return signal != SIGHUP || !reopen_log_files(); }
 
 }  // namespace
 
@@ -29,7 +36,9 @@ void wait_for_stop_signal()
 {
     const auto set = stop_signals();
     int signal = 0;
-    sigwait(&set, &signal);
+    do {
+        sigwait(&set, &signal);
+    } while (!means_stop(signal));
     pthread_sigmask(SIG_UNBLOCK, &set, nullptr);
 }
 
@@ -43,6 +52,7 @@ bool take_stop_signal(int fd)
 {
     signalfd_siginfo info{};
     if (::read(fd, &info, sizeof info) != sizeof info) return false;
+    if (!means_stop(static_cast<int>(info.ssi_signo))) return false;
     const auto set = stop_signals();
     pthread_sigmask(SIG_UNBLOCK, &set, nullptr);
     return true;

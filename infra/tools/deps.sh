@@ -6,12 +6,13 @@ usage() {
     cat <<'USAGE'
 usage: deps.sh [--check] [GROUP ...]        (default: build run test)
 
-  build      compiler, CMake, libraries, npm (for the pages /docs and /redoc)
+  build      compiler, CMake, libraries, npm (for the pages /docs, /redoc and /console)
   run        PostgreSQL server and psql, curl
   test       Python, openssl
   lint       clang-format, clang-tidy, shellcheck
   coverage   gcovr
   brokers    kcat, Java and Maven (for Kafka's own server), RabbitMQ: for tests against real brokers
+  console    Chromium and Prometheus: for the tests of the console, of /docs and of the monitoring files
   bench      what the benchmark compares with: wrk, Python's venv, Node.js and npm
   image      buildah, debootstrap: the container image without a Docker engine
 
@@ -40,6 +41,7 @@ needs_of() {
         lint) echo "clang-format-14|clang-format" "clang-tidy-14|clang-tidy" shellcheck python3 ;;
         coverage) echo gcovr ;;
         brokers) echo kcat JAVA maven rabbitmq-server ;;
+        console) echo chromium prometheus NPM ;;
         bench) echo wrk python3-venv NPM ;;
         image) echo buildah debootstrap ;;
         *) return 1 ;;
@@ -179,6 +181,13 @@ without_main_cluster() {
     return "$result"
 }
 
+# Debian's Prometheus starts itself on port 9090; the tests run one of their own.
+stop_prometheus() {
+    [[ " ${packages_to_install[*]} " == *" prometheus "* ]] || return 0
+    command -v systemctl >/dev/null || return 0
+    "${as_root[@]}" systemctl disable --quiet --now prometheus 2>/dev/null || true
+}
+
 install_missing() {
     local need found unknown=()
     become_root
@@ -196,6 +205,7 @@ install_missing() {
     say "installing: ${packages_to_install[*]}"
     without_main_cluster apt install -y -qq --no-install-recommends "${packages_to_install[@]}" </dev/null >&2 ||
         die "apt-get install failed, see above"
+    stop_prometheus
     say "done"
 }
 

@@ -11,7 +11,7 @@ import sys
 
 METHODS = {"get", "put", "post", "delete", "options", "head", "patch", "trace"}
 # Files of the documentation pages: served, but no part of the API.
-STATIC_FILES = re.compile(r"^/(docs/assets(/.*)?|favicon\.ico)$")
+STATIC_FILES = re.compile(r"^/((docs|console)/assets(/.*)?|favicon\.ico)$")
 
 
 def canonical(method, path):

@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <iosfwd>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -23,6 +24,7 @@ struct CliFlag {
     // The variable that the flag gives a value to, over the environment: `--rate 5` is LOAD_RATE=5. Empty =
     // the flag has no value.
     std::string setting = {};
+    bool has_value = false;  // takes a value that is no setting: CommandLine::value()
 };
 
 // A subcommand; a binary that has any is always called with exactly one.
@@ -53,6 +55,10 @@ struct CommandLine {
     std::string argument;
 
     bool has(std::string_view flag) const;
+    // Of a flag with has_value that was given; else empty.
+    std::string value(std::string_view flag) const;
+
+    std::map<std::string, std::string, std::less<>> values;
 };
 
 // Reads the arguments and the configuration and answers --help, --version and --check-config. Wrong arguments

@@ -2,12 +2,15 @@
 
 #include "api/answers.hpp"
 #include "api/dead_letters_handler.hpp"
+#include "api/event_stream.hpp"
 #include "api/events_handler.hpp"
+#include "api/explain_handler.hpp"
 #include "api/housekeeper.hpp"
 #include "api/ingest_handler.hpp"
 #include "api/metrics_handler.hpp"
 #include "api/quarantine_handler.hpp"
 #include "api/subscriptions_handler.hpp"
+#include "api/tracing.hpp"
 #include "infra/http/server.hpp"
 #include "infra/ingest_policy.hpp"
 #include "infra/log/log.hpp"
@@ -27,6 +30,7 @@ namespace infra {
 namespace {
 
 constexpr auto maintenance_interval = std::chrono::minutes(10);
+constexpr auto followers_drain_max = std::chrono::seconds(1);  // they come back elsewhere and lose nothing
 
 http::ServerOptions server_options(const Config& config)
 {
@@ -81,7 +85,7 @@ void serve_asset(const http::Request& request, const http::Reply& reply)
 
 class ApiService::Impl {
 public:
-    Impl(const Config& config, const domain::ServiceRegistry& registry)
+    Impl(const Config& config, const domain::ServiceRegistry& registry, trace::Tracer* tracer)
         : mode_(mode_name(config.event_hub.mode)),
           prepare_(registry, ingest_policy(config)),
           pool_(config.database.pool_size, config.database.url, "polis-api"),
@@ -89,13 +93,19 @@ public:
                   [this](const pg::CommittedBatch& batch) {
                       metrics_.ingest_batch(batch.events, batch.duration);
                   }),
-          ingest_(prepare_, registry, writer_, pool_, metrics_),
-          quarantine_(config, prepare_, writer_, pool_),
+          log_(writer_, tracer),
+          ingest_(prepare_, registry, log_, pool_, metrics_),
+          quarantine_(config, prepare_, log_, pool_),
+          stream_({config.database.url, config.http.followers_max}, pool_, metrics_),
           housekeeper_(config, metrics_)
     {
-        add_routes();
+        add_routes(registry);
         api::add_subscription_routes(router_, pool_, config.outbox.allowed_networks, config.kafka);
         api::add_dead_letter_routes(router_, pool_);
+        if (tracer != nullptr) {
+            pool_.trace(tracer);
+            router_.wrap([tracer](const http::Route& route) { return api::traced(*tracer, route); });
+        }
         server_.emplace(server_options(config), router_,
                         [this](std::string_view method, std::string_view route, unsigned status,
                                std::chrono::nanoseconds duration) {
@@ -121,6 +131,7 @@ public:
         wake_.notify_all();
         if (maintenance_.joinable()) maintenance_.join();
         housekeeper_.stop();
+        stream_.stop(std::min<std::chrono::milliseconds>(limit, followers_drain_max));
         server_->drain(limit);
         writer_.stop();
         pool_.stop();
@@ -130,13 +141,20 @@ public:
     const http::Router& router() const { return router_; }
 
 private:
-    void add_routes()
+    void add_routes(const domain::ServiceRegistry& registry)
     {
         router_.add("POST", "/ingest/{service}", [this](http::Request&& request, http::Reply reply) {
             ingest_(std::move(request), std::move(reply));
         });
+        router_.add("POST", "/explain/{service}",
+                    [this, &registry](const http::Request& request, const http::Reply& reply) {
+                        reply(api::explain(prepare_, registry, request));
+                    });
         router_.add("GET", "/events", [this](const http::Request& request, const http::Reply& reply) {
             api::list_events(pool_, request, reply);
+        });
+        router_.add("GET", "/events/stream", [this](const http::Request& request, const http::Reply& reply) {
+            stream_.open(request, reply);
         });
         router_.add("GET", "/events/{id}", [this](const http::Request& request, const http::Reply& reply) {
             api::show_event(pool_, request, reply);
@@ -168,9 +186,14 @@ private:
         });
         router_.add("GET", "/readyz", [this](http::Request&&, const http::Reply& reply) { ready(reply); });
         router_.add("GET", "/metrics", [this](http::Request&&, const http::Reply& reply) {
+            metrics_.writer_queue(writer_.queued_rows());
+            metrics_.database_pool(pool_.state());
             api::show_metrics(pool_, metrics_, reply);
         });
-        for (const char* path : {"/openapi.json", "/docs", "/redoc", "/favicon.ico", "/docs/assets/{*}"}) {
+        router_.add("GET", "/outbox/lag",
+                    [this](http::Request&&, const http::Reply& reply) { api::show_lag(pool_, reply); });
+        for (const char* path : {"/openapi.json", "/docs", "/redoc", "/console", "/favicon.ico",
+                                 "/docs/assets/{*}", "/console/assets/{*}"}) {
             router_.add("GET", path, [](http::Request&& request, const http::Reply& reply) {
                 serve_asset(request, reply);
             });
@@ -215,8 +238,10 @@ private:
     app::PrepareEvent prepare_;
     pg::QueryPool pool_;
     pg::EventWriter writer_;
+    api::TracedEventLog log_;
     api::IngestHandler ingest_;
     api::QuarantineHandler quarantine_;
+    api::EventStream stream_;
     http::Router router_;
     std::mutex mutex_;
     std::condition_variable wake_;
@@ -226,8 +251,8 @@ private:
     std::optional<http::Server> server_;
 };
 
-ApiService::ApiService(const Config& config, const domain::ServiceRegistry& registry)
-    : impl_(std::make_unique<Impl>(config, registry))
+ApiService::ApiService(const Config& config, const domain::ServiceRegistry& registry, trace::Tracer* tracer)
+    : impl_(std::make_unique<Impl>(config, registry, tracer))
 {
 }
 

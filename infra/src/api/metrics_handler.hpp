@@ -10,4 +10,7 @@ namespace infra::api {
 // metrics must outlive every request.
 void show_metrics(pg::QueryPool& pool, Metrics& metrics, const http::Reply& reply);
 
+// GET /outbox/lag: the same figures, for people and scripts.
+void show_lag(pg::QueryPool& pool, const http::Reply& reply);
+
 }  // namespace infra::api

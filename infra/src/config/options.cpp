@@ -1,5 +1,8 @@
 #include "config/option.hpp"
 #include "config/rules.hpp"
+#include "config/settings.hpp"
+
+#include <optional>
 
 // The table of options. A new option is one row here and one field in Config.
 namespace infra::config {
@@ -99,6 +102,14 @@ std::vector<Option> process_options()
          .rule = text(
              "http(s) URL", Shown::url, check_http_url, [](Config & c) -> auto& { return c.otel_endpoint; }),
          .help = "Where traces go (OTLP/HTTP)."},
+        {.name = "OTEL_TRACES_SAMPLER_ARG",
+         .yaml_path = "otel.sampled_share",
+         .default_text = "1",
+         .used_by = long_running,
+         .rule = number(
+             0, 1, [](Config & c) -> auto& { return c.otel_sampled_share; }),
+         .help =
+             "Share of the traces that begin here and are kept; one that comes with a decision keeps it."},
     };
 }
 
@@ -119,6 +130,13 @@ std::vector<Option> http_options()
          .rule = integer(
              1, 65536, [](Config & c) -> auto& { return c.http.connections_max; }),
          .help = "Open connections; more are closed at once."},
+        {.name = "EVENT_STREAM_FOLLOWERS_MAX",
+         .yaml_path = "http.followers_max",
+         .default_text = "1024",
+         .used_by = api,
+         .rule = integer(
+             0, 65536, [](Config & c) -> auto& { return c.http.followers_max; }),
+         .help = "Followers of GET /events/stream at a time; 0 = none."},
         {.name = "HTTP_READ_TIMEOUT_SECONDS",
          .yaml_path = "http.read_timeout_seconds",
          .default_text = "15",

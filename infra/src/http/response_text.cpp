@@ -38,6 +38,7 @@ void write_response(const Response& response, const ResponseFrame& frame, std::s
 {
     // RFC 9110 8.6: these statuses have neither a body nor a length.
     const bool empty = response.status < 200 || response.status == 204 || response.status == 304;
+    const bool endless = static_cast<bool>(response.take_over);
     out.clear();
     out.reserve(head_bytes_usual + response.body.size());
     out += "HTTP/1.1 ";
@@ -47,11 +48,11 @@ void write_response(const Response& response, const ResponseFrame& frame, std::s
     out += "\r\nDate: ";
     out += frame.date;
     out += "\r\n";
-    if (!response.body.empty()) append_header(out, "Content-Type", response.content_type);
+    if (!response.body.empty() || endless) append_header(out, "Content-Type", response.content_type);
     for (const Header& header : response.headers) append_header(out, header.name, header.value);
     if (!frame.keep_alive) out += "Connection: close\r\n";
     if (frame.keep_alive && frame.version < 11) out += "Connection: keep-alive\r\n";
-    if (!empty) {
+    if (!empty && !endless) {
         out += "Content-Length: ";
         append_number(out, response.body.size());
         out += "\r\n";

@@ -119,6 +119,11 @@ void Router::add(std::string method, std::string path, Handler handler)
     routes_.push_back(Route{std::move(method), std::move(path), std::move(handler)});
 }
 
+void Router::wrap(const std::function<Handler(const Route&)>& wrapper)
+{
+    for (Route& route : routes_) route.handler = wrapper(route);
+}
+
 Routing Router::match(std::string_view method, std::string_view path) const
 {
     if (path.empty() || path.front() != '/') return NotFound{};

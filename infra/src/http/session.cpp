@@ -130,12 +130,17 @@ Awaitable<bool> Session::serve_one()
         if (!co_await wait_for_response()) co_return false;
         answer.response = std::move(*response_);
     }
-    const bool keep_alive = answer.keep_alive && !loop_.draining();
+    const bool endless = static_cast<bool>(answer.response.take_over);
+    const bool keep_alive = answer.keep_alive && !loop_.draining() && !endless;
     const RequestLine line = request_line();
     const ResponseFrame frame{line.version, keep_alive, line.method == "HEAD", loop_.date()};
     write_response(answer.response, frame, out_);
     if (!co_await send()) co_return false;
     report(answer);
+    if (endless && line.method != "HEAD") {
+        hand_over(answer.response.take_over);
+        co_return false;
+    }
     if (!keep_alive && (received == Received::refused || buffer_.size() != 0)) co_await linger();
     co_return keep_alive;
 }
@@ -294,6 +299,13 @@ Awaitable<void> Session::linger()
         more = co_await fill(header_read_bytes);
         discarded += buffer_.size();
     }
+}
+
+void Session::hand_over(const TakeOver& take_over)
+{
+    error_code ec;
+    const int socket = socket_.release(ec);
+    if (!ec) take_over(socket);
 }
 
 Session::Received Session::refuse(unsigned status, std::string detail)

@@ -48,6 +48,7 @@ private:
     Awaitable<bool> send_continue();
     Awaitable<bool> wait_for_response();
     Awaitable<void> linger();
+    void hand_over(const TakeOver& take_over);
 
     Received refuse(unsigned status, std::string detail);
     Received refuse_parse_error(const boost::system::error_code& ec);

@@ -176,6 +176,7 @@ void append_json(std::string& out, const Line& line)
         ((out += ",\"") += name.text()) += "\":";
         std::visit(AppendValue{out, false}, value.get());
     }
+    if (!line.trace_id.empty()) ((out += R"(,"trace_id":")") += line.trace_id) += '"';
     if (line.suppressed != 0) (out += R"(,"suppressed":)") += fmt::format_int(line.suppressed).c_str();
     out += '}';
 }
@@ -197,6 +198,10 @@ void append_text(std::string& out, const Line& line, bool colour)
     for (const auto& [name, value] : line.fields) {
         append_name(name.text());
         std::visit(AppendValue{out, true}, value.get());
+    }
+    if (!line.trace_id.empty()) {
+        append_name("trace_id");
+        out += line.trace_id;
     }
     if (line.suppressed != 0) {
         append_name("suppressed");

@@ -16,6 +16,7 @@ struct Line {
     std::string_view event;
     LogFields fields;
     std::uint64_t suppressed = 0;  // not 0: this line stands for so many others
+    std::string_view trace_id = {};
 };
 
 // Both append to `out` and write no line end.

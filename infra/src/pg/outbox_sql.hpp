@@ -3,10 +3,13 @@
 // The statements of the outbox store.
 namespace infra::pg {
 
-// $1 = this worker, $2 = the subscription. Workers that were not seen for the length of a lease do not count.
+// $1 = this worker, $2 = the subscription, $3 = 1 while its circuit breaker is open. Workers that were not
+// seen for the length of a lease do not count.
 constexpr const char* alive_sql =
-    "INSERT INTO outbox_workers (id, subscription_id, seen_at) VALUES ($1::uuid, $2::int2, now()) "
-    "ON CONFLICT (id) DO UPDATE SET seen_at = now()";
+    "INSERT INTO outbox_workers AS w (id, subscription_id, seen_at, circuit_open_since) "
+    "VALUES ($1::uuid, $2::int2, now(), CASE WHEN $3::int8 = 1 THEN now() END) "
+    "ON CONFLICT (id) DO UPDATE SET seen_at = now(), circuit_open_since = CASE WHEN $3::int8 = 1 THEN "
+    "coalesce(w.circuit_open_since, now()) END";
 constexpr const char* share_sql =
     "SELECT ceil((SELECT count(*) FROM lane_cursors WHERE subscription_id = $1::int2)::numeric / "
     "greatest(1, (SELECT count(*) FROM outbox_workers WHERE subscription_id = $1::int2 AND seen_at > now() - "

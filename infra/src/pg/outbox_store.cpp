@@ -83,6 +83,8 @@ public:
         return reconnecting([this] { return renew_leases(); });
     }
 
+    void show_circuit(bool open) override { circuit_open_ = open; }
+
     void release(const std::vector<std::int16_t>& lanes) override
     {
         reconnecting([&] {
@@ -192,7 +194,8 @@ private:
 
     app::LaneLease renew_leases()
     {
-        const Param self[] = {self_.param(), id_.param()};
+        const Text circuit(std::int64_t{circuit_open_ ? 1 : 0});
+        const Param self[] = {self_.param(), id_.param(), circuit.param()};
         const Param id[] = {id_.param()};
         const Param both[] = {id_.param(), self_.param()};
         pipeline_->send("alive", self);
@@ -351,7 +354,8 @@ private:
 
     const std::string url_;
     const LaneShare share_;
-    const Text id_;    // of the subscription
+    const Text id_;  // of the subscription
+    bool circuit_open_ = false;
     const Text self_;  // this incarnation: a restarted worker is another owner
     std::unique_ptr<soci::session> session_;
     std::optional<Pipeline> pipeline_;

@@ -18,12 +18,19 @@ void QueryPool::submit(Work work, Failed failed)
     {
         const std::lock_guard lock(mutex_);
         if (!stopping_ && tasks_.size() < tasks_max) {
-            tasks_.push_back({std::move(work), std::move(failed)});
+            tasks_.push_back({std::move(work), std::move(failed), begin_span()});
             wake_.notify_one();
             return;
         }
+        ++refused_;
     }
     failed();
+}
+
+PoolState QueryPool::state() const
+{
+    const std::lock_guard lock(mutex_);
+    return {threads_.size(), busy_, tasks_.size(), refused_};
 }
 
 void QueryPool::stop()
@@ -38,6 +45,20 @@ void QueryPool::stop()
     }
 }
 
+std::optional<trace::Span> QueryPool::begin_span() const
+{
+    const auto* parent = tracer_ == nullptr ? nullptr : trace::current();
+    if (parent == nullptr || !parent->sampled) return std::nullopt;
+    trace::Span span;
+    span.parent = *parent;
+    span.context = tracer_->begin(span.parent);
+    span.name = "database";
+    span.kind = trace::Kind::client;
+    span.start = std::chrono::system_clock::now();
+    span.attributes = {{"db.system.name", "postgresql"}};
+    return span;
+}
+
 void QueryPool::loop()
 {
     std::unique_ptr<soci::session> session;
@@ -49,8 +70,15 @@ void QueryPool::loop()
             if (tasks_.empty()) return;
             task = std::move(tasks_.front());
             tasks_.pop_front();
+            ++busy_;
         }
         run(session, task);
+        if (task.span) {
+            task.span->end = std::chrono::system_clock::now();
+            tracer_->end(*std::move(task.span));
+        }
+        const std::lock_guard lock(mutex_);
+        --busy_;
     }
 }
 

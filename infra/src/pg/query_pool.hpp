@@ -1,5 +1,8 @@
 #pragma once
 
+#include "infra/metrics.hpp"
+#include "infra/trace/tracer.hpp"
+
 #include <soci/soci.h>
 
 #include <condition_variable>
@@ -7,6 +10,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -31,6 +35,11 @@ public:
     // Exactly one of the two ends the task; `failed` also when the queue is full or the pool is stopped.
     void submit(Work work, Failed failed);
 
+    PoolState state() const;
+
+    // Spans for what traced requests submit, from there to its end. Before the first task.
+    void trace(trace::Tracer* tracer) { tracer_ = tracer; }
+
     // Finishes what is queued and joins. Idempotent.
     void stop();
 
@@ -38,16 +47,21 @@ private:
     struct Task {
         Work work;
         Failed failed;
+        std::optional<trace::Span> span = {};
     };
 
+    std::optional<trace::Span> begin_span() const;
     void loop();
     void run(std::unique_ptr<soci::session>& session, const Task& task);
 
     const std::string url_;
     const std::string name_;
-    std::mutex mutex_;
+    trace::Tracer* tracer_ = nullptr;
+    mutable std::mutex mutex_;
     std::condition_variable wake_;
     std::deque<Task> tasks_;
+    std::size_t busy_ = 0;
+    std::uint64_t refused_ = 0;
     bool stopping_ = false;
     std::vector<std::thread> threads_;
 };

@@ -1,5 +1,7 @@
 #include "propagator/propagator_metrics.hpp"
 
+#include "metrics/process_metrics.hpp"
+
 #include <prometheus/text_serializer.h>
 
 #include <chrono>
@@ -119,7 +121,9 @@ void PropagatorMetrics::window(std::size_t stream, const domain::propagation::Wi
 
 std::string PropagatorMetrics::text() const
 {
-    return prometheus::TextSerializer().Serialize(registry_.Collect());
+    auto families = registry_.Collect();
+    metrics::append_process(families);
+    return prometheus::TextSerializer().Serialize(families);
 }
 
 }  // namespace infra::propagator

@@ -99,6 +99,8 @@ public:
         return {};
     }
 
+    void show_circuit(bool) override {}
+
     app::LaneLease renew() override
     {
         before_call("renew");

@@ -51,6 +51,8 @@ public:
 
     // Shows that this worker lives, renews its lanes and takes free ones up to a fair share.
     virtual LaneLease renew() = 0;
+    // Whether the breaker holds messages back; operators hear of it with the next renewal.
+    virtual void show_circuit(bool open) = 0;
     virtual void release(const std::vector<std::int16_t>& lanes) = 0;
     // Gives everything back and is no longer counted among the living.
     virtual void leave() = 0;

@@ -3,6 +3,7 @@
 #include "domain/service_registry.hpp"
 #include "infra/config/config.hpp"
 #include "infra/http/router.hpp"
+#include "infra/trace/tracer.hpp"
 
 #include <chrono>
 #include <memory>
@@ -12,8 +13,10 @@ namespace infra {
 // polis-api as an object: writer, query pool, routes, HTTP server.
 class ApiService {
 public:
-    // `registry` must outlive it. Throws when the address cannot be bound.
-    ApiService(const Config& config, const domain::ServiceRegistry& registry);
+    // `registry` and `tracer` must outlive it; without a tracer there are no spans. Throws when the address
+    // cannot be bound.
+    ApiService(const Config& config, const domain::ServiceRegistry& registry,
+               trace::Tracer* tracer = nullptr);
     ~ApiService();
     ApiService(const ApiService&) = delete;
     ApiService& operator=(const ApiService&) = delete;

@@ -40,6 +40,7 @@ struct HttpConfig {
     std::uint16_t port = 0;  // 0 = any free port
     std::size_t threads = 0;
     std::size_t connections_max = 0;
+    std::size_t followers_max = 0;  // of GET /events/stream; beside the connections
     Milliseconds read_timeout{};
     Milliseconds idle_timeout{};
     Milliseconds write_timeout{};
@@ -134,12 +135,17 @@ struct EventHubConfig {
     bool legacy_use_kafka = false;
 };
 
+struct LogFileConfig {
+    std::string path;
+    std::optional<LogLevel> level = {};  // empty = that of standard error
+};
+
 struct LogConfig {
-    LogLevel level = LogLevel::info;
+    LogLevel level = LogLevel::info;  // of standard error
     LogFormat format = LogFormat::json;
     bool colour = false;
-    std::string name;                      // of this installation; empty = the program's
-    std::map<std::string, LogFile> files;  // by their places in the list
+    std::string name;                            // of this installation; empty = the program's
+    std::map<std::string, LogFileConfig> files;  // by their places in the list
 };
 
 struct PropagatorStream {
@@ -188,7 +194,8 @@ struct Config {
     EventHubConfig event_hub;
     LogConfig log;
     PropagatorConfig propagator;
-    std::string otel_endpoint;  // empty = no telemetry
+    std::string otel_endpoint;      // empty = no telemetry
+    double otel_sampled_share = 0;  // of the traces that begin here
     Milliseconds drain_timeout{};
 };
 

@@ -29,11 +29,16 @@ struct Request {
     const std::string* query_value(std::string_view name) const;
 };
 
+// Gets the connection's socket, whose owner it then is, once the head of its answer has been sent. Runs on an
+// io thread. When the client is gone before, or only asked for the head, it is dropped uncalled.
+using TakeOver = std::function<void(int socket)>;
+
 struct Response {
     unsigned status = 200;
     std::string content_type = "application/json";
     std::string body = {};
     std::vector<Header> headers = {};
+    TakeOver take_over = {};  // set: the body has no end that is known now, and ends with the connection
 };
 
 // Answers one request. To be called exactly once, from any thread.

@@ -2,6 +2,7 @@
 
 #include "infra/http/message.hpp"
 
+#include <functional>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -35,6 +36,9 @@ class Router {
 public:
     // Throws std::logic_error on a second route of the same method and path.
     void add(std::string method, std::string path, Handler handler);
+
+    // Puts something around every handler that is there.
+    void wrap(const std::function<Handler(const Route&)>& wrapper);
 
     // `path` is the raw path of the request target, still percent-encoded, without the query.
     Routing match(std::string_view method, std::string_view path) const;

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <optional>
 #include <string>
 
 namespace infra {
@@ -9,10 +8,10 @@ enum class LogLevel { trace, debug, info, warning, error, critical };
 
 enum class LogFormat { json, text };
 
-// A file of JSON Lines beside standard error. It is only ever appended to, so logrotate's copytruncate works.
+// Always JSON Lines, and only ever appended to, so logrotate's copytruncate works, too.
 struct LogFile {
-    std::string path;                    // its folder is made where it is missing
-    std::optional<LogLevel> level = {};  // empty = that of the process
+    std::string path;  // its folder is made where it is missing
+    LogLevel level = LogLevel::info;
 };
 
 }  // namespace infra

@@ -49,7 +49,8 @@ class LogFieldName {
 public:
     consteval LogFieldName(const char* text) : text_(text)  // NOLINT(google-explicit-constructor)
     {
-        for (const std::string_view reserved : {"timestamp", "level", "logger", "event", "suppressed"}) {
+        for (const std::string_view reserved :
+             {"timestamp", "level", "logger", "event", "suppressed", "trace_id"}) {
             if (text_ == reserved) throw "this field name belongs to the logger";
         }
         for (const std::string_view secret : {"password", "secret", "authorization", "cookie", "token",
@@ -122,17 +123,22 @@ struct LogField {
 
 using LogFields = std::initializer_list<LogField>;
 
-// Before this call lines go to standard error as JSON at level info. May be called again. Throws where a file
-// cannot be opened.
+// Before this call lines go to standard error as JSON at level info. May be called again. Throws
+// std::runtime_error when a file cannot be opened; then nothing changes.
 void init_logging(const LogOptions& options);
+
+// Opens the files anew, for logrotate: what is written after this goes to the new ones. A file that cannot be
+// opened stays as it was. Returns whether there are files.
+bool reopen_log_files();
 
 // Reports suppressed repeats that are still unreported. For the end of main().
 void flush_logging();
 
-LogLevel log_level();
-void set_log_level(LogLevel level);  // at once, for all threads
+LogLevel log_level();                // the least severe one that goes anywhere
+void set_log_level(LogLevel level);  // of standard error; at once, for all threads
 bool log_enabled(LogLevel level);
 
+// A line that is written while a span is current (infra/trace/tracer.hpp) names its trace in `trace_id`.
 // The same event at the same level is written at most ten times in ten seconds; the rest is counted, and one
 // line with `suppressed` tells the count.
 void log_line(LogLevel level, LogEvent event, LogFields fields = {});

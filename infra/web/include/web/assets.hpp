@@ -37,6 +37,11 @@ inline constexpr std::string_view redoc_content_security_policy =
     "connect-src 'self'; "
     "worker-src blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
+// The console asks only this server, and styles elements from JavaScript only; texts never become markup.
+inline constexpr std::string_view console_content_security_policy =
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'";
+
 // Everything else is data: nothing in it may run or load, even if a browser were led to show it as a page.
 inline constexpr std::string_view data_content_security_policy =
     "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
@@ -45,6 +50,7 @@ constexpr std::string_view content_security_policy(std::string_view path)
 {
     if (path == "/docs") return docs_content_security_policy;
     if (path == "/redoc") return redoc_content_security_policy;
+    if (path == "/console") return console_content_security_policy;
     return data_content_security_policy;
 }
 

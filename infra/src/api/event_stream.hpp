@@ -1,0 +1,40 @@
+#pragma once
+
+#include "api/stream_hub.hpp"
+#include "infra/http/message.hpp"
+#include "infra/metrics.hpp"
+#include "pg/query_pool.hpp"
+
+#include <chrono>
+#include <memory>
+#include <string>
+
+namespace infra::api {
+
+struct EventStreamOptions {
+    std::string database_url;
+    std::size_t followers_max = 0;
+    StreamLimits limits = {};
+};
+
+// GET /events/stream: every event from a place on, in the order of commit and without a gap, as server-sent
+// events. One thread reads for all followers; there is no query while nobody follows.
+class EventStream {
+public:
+    // Pool and metrics must outlive it.
+    EventStream(EventStreamOptions options, pg::QueryPool& pool, Metrics& metrics);
+    ~EventStream();  // stop(0)
+    EventStream(const EventStream&) = delete;
+    EventStream& operator=(const EventStream&) = delete;
+
+    void open(const http::Request& request, const http::Reply& reply);
+
+    // Idempotent.
+    void stop(std::chrono::milliseconds limit);
+
+private:
+    class Impl;
+    std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace infra::api

@@ -1,0 +1,1 @@
+ALTER TABLE outbox_workers DROP COLUMN circuit_open_since;
