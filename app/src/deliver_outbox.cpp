@@ -162,8 +162,9 @@ void DeliverOutbox::adopt_requests()
         if (!owned.surplus && owned.lane.waiting() < shelf_rows_for_requests) lanes.push_back(lane);
     }
     if (lanes.empty()) return;
-    for (auto& request : store_.requests(lanes, requests_max))
-        owned_.at(request.lane).lane.adopt(std::move(request.entry));
+    auto requests = store_.requests(lanes, requests_max);
+    if (std::cmp_equal(requests.size(), requests_max)) requests_at_ = {};  // many timers may be due at once
+    for (auto& request : requests) owned_.at(request.lane).lane.adopt(std::move(request.entry));
 }
 
 void DeliverOutbox::write_settlements()
@@ -186,12 +187,11 @@ void DeliverOutbox::write_settlements()
 
 void DeliverOutbox::send_due()
 {
-    const auto now = system_now();
     for (auto& [lane, owned] : owned_) {
         if (owned.surplus) continue;
         const auto room = sendable();
         if (room == 0) return;
-        auto due = owned.lane.take_due(now, room);
+        auto due = owned.lane.take_due(system_now(), room);
         if (due.empty()) continue;
         const auto messages = store_.fetch(lane, due);
         for (const auto& message : messages) send(owned, message);

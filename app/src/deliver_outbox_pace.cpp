@@ -17,7 +17,7 @@ void DeliverOutbox::judge(Completion& done)
             // What one message is told to wait holds for the destination: the others would be told the same.
             if (const auto wait = done.outcome.retry_after)
                 hold_until_ = std::max(hold_until_, Clock::now() + *wait);
-            done.outcome.charged = !done.probe;
+            done.outcome.charged = done.outcome.charged && !done.probe;
             breaker_.failed(steady_now(), done.probe);
             break;
         case domain::Verdict::delivered:

@@ -16,14 +16,16 @@ json::array ids_json(const std::vector<domain::Uuid>& ids)
 
 }  // namespace
 
-PrepareEvent::PrepareEvent(const domain::ServiceRegistry& registry, IngestPolicy policy)
-    : registry_(registry), policy_(std::move(policy))
+PrepareEvent::PrepareEvent(const domain::ServiceRegistry& registry, IngestPolicy policy,
+                           const domain::workflow::Registry* workflows)
+    : registry_(registry), policy_(std::move(policy)), workflows_(workflows)
 {
 }
 
 bool PrepareEvent::knows(std::string_view service) const
 {
-    return !policy_.reject_unknown_services || registry_.find(service) != nullptr;
+    return !policy_.reject_unknown_services || registry_.find(service) != nullptr ||
+           (workflows_ != nullptr && workflows_->listens_to(service));
 }
 
 domain::Result<domain::PreparedEvent> PrepareEvent::prepare(std::string_view service,
@@ -37,11 +39,17 @@ domain::Result<domain::PreparedEvent> PrepareEvent::prepare(std::string_view ser
     }
     const auto& handler = registry_.find_or_pass_through(service);
     auto normalized = handler.normalizer->normalize(*payload);
+    domain::PreparedEvent event;
+    if (workflows_ != nullptr) {
+        std::vector<std::string> without_id;
+        event.triggers = workflows_->triggers_of(service, *payload, without_id);
+        for (auto& field : without_id)
+            normalized.errors.push_back({std::move(field), "must be a text or a whole number"});
+    }
     if (!normalized.errors.empty() && policy_.strict(service)) {
         return domain::Fault{"the payload does not match the fields of this service",
                              std::move(normalized.errors)};
     }
-    domain::PreparedEvent event;
     event.service = service;
     event.payload = document.text;
     if (!normalized.patch.empty()) event.patch = domain::json_text(normalized.patch);
@@ -55,6 +63,16 @@ domain::Result<domain::PreparedEvent> PrepareEvent::prepare(std::string_view ser
     for (auto& derived : handler.rules->evaluate({*payload, normalized.patch})) {
         event.derived.push_back(prepare_derived(std::move(derived)));
     }
+    return event;
+}
+
+domain::PreparedEvent self_event(domain::workflow::Trigger trigger)
+{
+    domain::PreparedEvent event;
+    event.service = domain::workflow::self_service;
+    event.payload = domain::workflow::trigger_json(trigger);
+    event.only_for_workflows = true;
+    event.triggers.push_back(std::move(trigger));
     return event;
 }
 

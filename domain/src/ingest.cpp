@@ -12,7 +12,10 @@ std::string topic_of(std::string_view service) { return "event." + std::string(s
 
 class Planner {
 public:
-    Planner(KnownKeys known, FamilyIds& ids) : known_(std::move(known)), ids_(ids) {}
+    Planner(KnownKeys known, FamilyIds& ids, workflow::Batch* workflows)
+        : known_(std::move(known)), ids_(ids), workflows_(workflows)
+    {
+    }
 
     void add(const PreparedEvent& event)
     {
@@ -33,6 +36,12 @@ private:
     void store(const PreparedEvent& event)
     {
         const Uuid base = ids_.next();
+        std::vector<workflow::Measurement> measurements;
+        const bool concerns = run_workflows(event, base, measurements);
+        if (event.only_for_workflows && !concerns) {
+            plan_.answers.emplace_back().event_id = base;
+            return;
+        }
         const std::size_t base_row = plan_.events.size();
         plan_.events.push_back({base,
                                 event.service,
@@ -62,7 +71,22 @@ private:
                 {event.request_digest, base, known_.orphans.contains(event.request_digest)});
             known_.requests.emplace(event.request_digest, answer);
         }
+        answer.measurements = std::move(measurements);
         plan_.answers.push_back(std::move(answer));
+    }
+
+    bool run_workflows(const PreparedEvent& event, const Uuid& base,
+                       std::vector<workflow::Measurement>& measurements)
+    {
+        if (workflows_ == nullptr) return false;
+        bool any = false;
+        auto ordinal = static_cast<unsigned>(event.derived.size());
+        for (const auto& trigger : event.triggers) {
+            any = workflows_->apply(trigger, base, ordinal, &event.trace) || any;
+            const auto& made = workflows_->measurements();
+            measurements.insert(measurements.end(), made.begin(), made.end());
+        }
+        return any;
     }
 
     // The event that suppresses this one, or nothing once it is planned.
@@ -86,6 +110,7 @@ private:
 
     KnownKeys known_;
     FamilyIds& ids_;
+    workflow::Batch* const workflows_;
     IngestPlan plan_;
 };
 
@@ -143,9 +168,10 @@ FamilyIds::FamilyIds(TimePoint now, std::optional<Uuid> newest_stored, std::func
 
 Uuid FamilyIds::next() { return family_id(++last_, random_()); }
 
-IngestPlan plan_ingest(std::span<const PreparedEvent* const> batch, KnownKeys known, FamilyIds& ids)
+IngestPlan plan_ingest(std::span<const PreparedEvent* const> batch, KnownKeys known, FamilyIds& ids,
+                       workflow::Batch* workflows)
 {
-    Planner planner(std::move(known), ids);
+    Planner planner(std::move(known), ids, workflows);
     for (const auto* event : batch) planner.add(*event);
     return planner.take();
 }

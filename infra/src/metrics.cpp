@@ -20,6 +20,13 @@ prometheus::Family<prometheus::Gauge>& gauge(prometheus::Registry& registry, con
     return prometheus::BuildGauge().Name(name).Help(help).Register(registry);
 }
 
+// The default ones of other Prometheus clients, and some for what people wait for.
+const prometheus::Histogram::BucketBoundaries long_seconds = {
+    .005, .01, .025, .05, .075, .1, .25, .5, .75, 1, 2.5, 5, 7.5, 10, 30, 60, 120, 300, 600};
+
+// The orchestrators that were there before Polis gave their metrics this label, and dashboards ask for it.
+const prometheus::Labels orchestrator = {{"service", "orchestrator"}};
+
 double in_seconds(std::chrono::nanoseconds duration)
 {
     return std::chrono::duration<double>(duration).count();
@@ -141,7 +148,8 @@ Metrics::HttpSeries Metrics::http_series(const HttpKey<std::string_view>& key)
         if (found != http_.end()) return found->second;
     }
     const HttpKey<std::string> owned{std::string(key.method), std::string(key.route), key.status};
-    const prometheus::Labels place{{"service", "polis-api"}, {"method", owned.method}, {"path", owned.route}};
+    prometheus::Labels place = orchestrator;
+    place.insert({{"method", owned.method}, {"path", owned.route}});
     prometheus::Labels counted = place;
     counted.emplace("status", std::to_string(owned.status));
     const HttpSeries made{&requests_.Add(counted), &request_seconds_.Add(place, seconds)};
@@ -263,6 +271,30 @@ void Metrics::rejected(std::string_view topic, std::string_view reason)
     rejections_.Add({{"topic", std::string(topic)}, {"reason", std::string(reason)}}).Increment();
 }
 
+void Metrics::measured(const std::string& name, double value)
+{
+    const std::lock_guard lock(mutex_);
+    auto& family = measured_[name];
+    if (family == nullptr) {
+        family = &prometheus::BuildHistogram().Name(name).Help("Measured by a workflow.").Register(registry_);
+    }
+    family->Add(orchestrator, long_seconds).Observe(value);
+}
+
+void Metrics::job(const std::string& name, std::chrono::nanoseconds duration)
+{
+    const std::lock_guard lock(mutex_);
+    if (jobs_ == nullptr) {
+        jobs_ = &prometheus::BuildHistogram()
+                     .Name("job_duration_seconds")
+                     .Help("Events of workflows: from handing a batch to the writer to its commit.")
+                     .Register(registry_);
+    }
+    auto labels = orchestrator;
+    labels["job"] = name;
+    jobs_->Add(labels, long_seconds).Observe(in_seconds(duration));
+}
+
 void Metrics::consumed_batch(std::size_t messages, std::chrono::nanoseconds duration)
 {
     batch_messages_.Add({}, sizes).Observe(static_cast<double>(messages));
@@ -282,7 +314,7 @@ void Metrics::consumer_lag(const std::map<domain::PartitionId, std::int64_t>& la
     for (const auto& [id, messages] : lag) {
         auto& gauge = lags_[id];
         if (gauge == nullptr)
-            gauge = &lag_.Add({{"service", "polis-consumer"},
+            gauge = &lag_.Add({*orchestrator.begin(),
                                {"topic", id.topic},
                                {"partition", std::to_string(id.number)}});
         gauge->Set(static_cast<double>(messages));

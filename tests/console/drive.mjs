@@ -145,7 +145,7 @@ await step("workflows: hidden where the API has none", async () => {
 });
 
 await step("workflows: steps and restart, where it has them", async () => {
-  const one = { id: "route-7", workflow: "city_guide", status: "failed", created_at: new Date().toISOString(),
+  const one = { id: "route-7", workflow: "city-guide", status: "failed", created_at: new Date().toISOString(),
     steps: [{ step: "story", status: "completed", attempts: 1 }, { step: "tts:s1", status: "failed", attempts: 3, error: "no voice" }] };
   const restarts = [];
   const other = await open();
@@ -161,7 +161,7 @@ await step("workflows: steps and restart, where it has them", async () => {
   await rows(other, "Steps").filter({ hasText: "tts:s1" }).getByRole("button", { name: "Restart" }).click();
   await other.getByRole("button", { name: "Restart from here" }).click();
   await other.getByText("restarted").waitFor();
-  assert.deepEqual(restarts, ["/workflows/route-7/restart?step=tts"]);
+  assert.deepEqual(restarts, ["/workflows/route-7/restart?step=tts_batch&workflow=city-guide"]);
   await other.close();
 });
 

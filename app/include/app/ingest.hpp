@@ -4,6 +4,7 @@
 #include "domain/json.hpp"
 #include "domain/result.hpp"
 #include "domain/service_registry.hpp"
+#include "domain/workflow/registry.hpp"
 
 #include <chrono>
 #include <functional>
@@ -37,7 +38,9 @@ struct Envelope {
 // thread may use it.
 class PrepareEvent {
 public:
-    PrepareEvent(const domain::ServiceRegistry& registry, IngestPolicy policy);
+    // `workflows` may be null: then no event concerns any.
+    PrepareEvent(const domain::ServiceRegistry& registry, IngestPolicy policy,
+                 const domain::workflow::Registry* workflows = nullptr);
 
     bool knows(std::string_view service) const;
 
@@ -51,7 +54,12 @@ private:
 
     const domain::ServiceRegistry& registry_;
     IngestPolicy policy_;
+    const domain::workflow::Registry* workflows_;
 };
+
+// What a workflow sends to itself, as an event: a reply, a timer, a restart. It is stored only if something
+// comes of it.
+domain::PreparedEvent self_event(domain::workflow::Trigger trigger);
 
 // [{"field":...,"message":...}]
 std::string field_errors_json(const std::vector<domain::FieldError>& errors);

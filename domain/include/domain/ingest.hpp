@@ -2,6 +2,7 @@
 
 #include "domain/ids.hpp"
 #include "domain/trace_context.hpp"
+#include "domain/workflow/batch.hpp"
 
 #include <boost/container_hash/hash.hpp>
 
@@ -47,6 +48,8 @@ struct PreparedEvent {
     std::vector<PreparedDerived> derived;  // at most family_ordinal_max
     bool publish_base = false;             // the base event is a message, too
     TraceContext trace = {};
+    std::vector<workflow::Trigger> triggers;  // the workflows that it concerns
+    bool only_for_workflows = false;          // not stored where nothing comes of the triggers
 
     std::size_t rows() const { return 1 + derived.size(); }
     std::size_t bytes() const;
@@ -58,6 +61,7 @@ struct IngestAnswer {
     std::vector<Uuid> suppressed;  // those of `derived` that were there before
     std::string validation_errors;
     bool replayed = false;
+    std::vector<workflow::Measurement> measurements = {};  // of the workflows, for metrics
 
     bool operator==(const IngestAnswer&) const = default;
 };
@@ -129,7 +133,9 @@ struct IngestPlan {
 
 // Decides for a batch, under the writer's fence: which events are repeats, which derived events are
 // suppressed, which ids everything gets, and what is answered. A repeat within the batch meets the first of
-// its key.
-IngestPlan plan_ingest(std::span<const PreparedEvent* const> batch, KnownKeys known, FamilyIds& ids);
+// its key. The workflows' part of the plan stays in `workflows`, which may be null where there are no
+// triggers.
+IngestPlan plan_ingest(std::span<const PreparedEvent* const> batch, KnownKeys known, FamilyIds& ids,
+                       workflow::Batch* workflows = nullptr);
 
 }  // namespace domain

@@ -33,6 +33,7 @@ struct ShelfEntry {
     TimePoint next_at{};
     std::string last_error = {};
     bool parked = false;  // an operator wants it out of the way: a dead letter as soon as it can be
+    bool adopted = true;  // false: it waits for its time in the database, not here
     std::optional<Attempt> tried = {};  // only in a settlement: the try that is to be recorded
     Blame blame = Blame::destination;   // only of dead ones
 };

@@ -20,6 +20,8 @@ struct OutboxMessage {
     std::string payload;            // JSON text
     std::string ordering_key = {};  // empty = the id of the base event
     TraceContext trace = {};
+    std::optional<TimePoint> due_at = {};  // not before then
+    std::uint32_t attempts = 0;            // tries that failed so far
 };
 
 // What a receiver may know the ordering key by.
@@ -47,8 +49,9 @@ struct DeliveryOutcome {
     std::optional<std::chrono::seconds> retry_after = {};  // what the destination asked for
     unsigned status = 0;                                   // of HTTP; 0 = there was no answer
     std::string excerpt = {};                              // the start of the answer, printable
+    std::string answer = {};                               // all of it, for sinks that were asked to keep it
     Blame blame = Blame::destination;
-    bool charged = true;  // false: the probe of an open circuit breaker, which counts as no attempt
+    bool charged = true;  // false: it counts as no attempt, as the probe of an open circuit breaker
 };
 
 }  // namespace domain

@@ -11,6 +11,7 @@
 #include "api/quarantine_handler.hpp"
 #include "api/subscriptions_handler.hpp"
 #include "api/tracing.hpp"
+#include "api/workflows_handler.hpp"
 #include "infra/http/server.hpp"
 #include "infra/ingest_policy.hpp"
 #include "infra/log/log.hpp"
@@ -87,11 +88,14 @@ class ApiService::Impl {
 public:
     Impl(const Config& config, const domain::ServiceRegistry& registry, trace::Tracer* tracer)
         : mode_(mode_name(config.event_hub.mode)),
-          prepare_(registry, ingest_policy(config)),
+          workflows_(workflow_registry(config)),
+          prepare_(registry, ingest_policy(config), &workflows_),
           pool_(config.database.pool_size, config.database.url, "polis-api"),
-          writer_(writer_options(config),
+          writer_(writer_options(config, &workflows_),
                   [this](const pg::CommittedBatch& batch) {
                       metrics_.ingest_batch(batch.events, batch.duration);
+                      for (const auto& sample : batch.measurements)
+                          metrics_.measured(sample.name, sample.value);
                   }),
           log_(writer_, tracer),
           ingest_(prepare_, registry, log_, pool_, metrics_),
@@ -106,6 +110,7 @@ public:
             pool_.trace(tracer);
             router_.wrap([tracer](const http::Route& route) { return api::traced(*tracer, route); });
         }
+        api::add_workflow_routes(router_, pool_, log_, workflows_);
         server_.emplace(server_options(config), router_,
                         [this](std::string_view method, std::string_view route, unsigned status,
                                std::chrono::nanoseconds duration) {
@@ -235,6 +240,7 @@ private:
 
     const std::string_view mode_;
     Metrics metrics_;
+    const domain::workflow::Registry workflows_;
     app::PrepareEvent prepare_;
     pg::QueryPool pool_;
     pg::EventWriter writer_;

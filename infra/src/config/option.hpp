@@ -59,12 +59,13 @@ struct Option {
 
 const std::vector<Option>& options();
 
-// Rows of the table that have a file of their own: logging, polis-consumer, polis-propagator, and what only
-// files of the scenarios conductor have.
+// Rows of the table that have a file of their own: logging, polis-consumer, polis-propagator, what only files of
+// the scenarios conductor have, retention and workflows.
 std::vector<Option> log_options();
 std::vector<Option> consumer_options();
 std::vector<Option> propagator_options();
 std::vector<Option> conductor_options();
 std::vector<Option> retention_options();
+std::vector<Option> workflow_options();
 
 }  // namespace infra::config

@@ -386,6 +386,7 @@ std::vector<Option> make_options()
     append(table, retention_options());
     append(table, broker_options());
     append(table, consumer_options());
+    append(table, workflow_options());
     append(table, propagator_options());
     append(table, conductor_options());
     return table;

@@ -70,6 +70,7 @@ public:
     void attach(CURL* easy);
     void reset();
     const std::string& text() const { return text_; }
+    std::size_t bytes_max() const { return bytes_max_; }
     // The transfer ended well, or only because its body was too long: then the status had arrived.
     bool answered(CURLcode code) const;
 

@@ -44,15 +44,18 @@ constexpr const char* shelf_sql =
     "AND d.replayed_at IS NULL ORDER BY 1, 2";
 constexpr const char* read_sql =
     "SELECT o.lane, o.seq, o.key_hash, o.event_id, o.topic, o.payload, o.ordering_key, o.traceparent, "
-    "o.tracestate "
+    "o.tracestate, (extract(epoch FROM o.due_at) * 1000000)::bigint, NULL "
     "FROM unnest($1::int2[], $2::int8[], $3::int8[]) l(lane, after, rows_max) CROSS JOIN LATERAL "
     "(SELECT * FROM outbox x WHERE x.lane = l.lane AND x.seq > l.after ORDER BY x.seq LIMIT l.rows_max) o";
 constexpr const char* fetch_sql =
     "SELECT o.lane, o.seq, o.key_hash, o.event_id, o.topic, o.payload, o.ordering_key, o.traceparent, "
-    "o.tracestate FROM outbox o "
+    "o.tracestate, NULL, r.attempts "
+    "FROM outbox o LEFT JOIN outbox_retries r ON r.subscription_id = $3::int2 AND r.lane = o.lane AND r.seq "
+    "= o.seq "
     "WHERE o.lane = $1::int2 AND o.seq = ANY($2::int8[]) UNION ALL "
     // A dead letter that is replayed may have outlived its row.
-    "SELECT d.lane, d.seq, d.key_hash, d.event_id, d.topic, d.payload, d.ordering_key, NULL, NULL "
+    "SELECT d.lane, d.seq, d.key_hash, d.event_id, d.topic, d.payload, d.ordering_key, NULL, NULL, NULL, "
+    "NULL "
     "FROM dead_letters d "
     "WHERE d.subscription_id = $3::int2 AND d.lane = $1::int2 AND d.seq = ANY($2::int8[]) AND NOT EXISTS "
     "(SELECT FROM outbox o WHERE o.lane = d.lane AND o.seq = d.seq) ORDER BY 2";
@@ -85,10 +88,11 @@ told AS (
     INSERT INTO lane_progress (subscription_id, lane, acked_seq) SELECT $1::int2, lane, $3::int8 FROM moved
     ON CONFLICT DO NOTHING),
 shelved AS (
-    INSERT INTO outbox_retries AS r (subscription_id, lane, seq, key_hash, attempts, next_at, last_error, history)
-    SELECT $1::int2, moved.lane, t.seq, t.key_hash, t.attempts, t.next_at, t.last_error, t.tried::jsonb
-    FROM moved, unnest($5::int8[], $6::int8[], $7::int8[], $8::timestamptz[], $9::text[], $15::text[])
-         t(seq, key_hash, attempts, next_at, last_error, tried)
+    INSERT INTO outbox_retries AS r (subscription_id, lane, seq, key_hash, attempts, next_at, last_error, history,
+                                     adopted)
+    SELECT $1::int2, moved.lane, t.seq, t.key_hash, t.attempts, t.next_at, t.last_error, t.tried::jsonb, t.adopted = 1
+    FROM moved, unnest($5::int8[], $6::int8[], $7::int8[], $8::timestamptz[], $9::text[], $15::text[], $18::int8[])
+         t(seq, key_hash, attempts, next_at, last_error, tried, adopted)
     ON CONFLICT (subscription_id, lane, seq) DO UPDATE
     SET attempts = EXCLUDED.attempts, next_at = EXCLUDED.next_at, last_error = EXCLUDED.last_error,
         history = r.history || EXCLUDED.history),

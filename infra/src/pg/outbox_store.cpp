@@ -281,6 +281,9 @@ private:
                                         static_cast<std::size_t>(PQgetlength(result, row, 5))),
                             PQgetvalue(result, row, 6),
                             {PQgetvalue(result, row, 7), PQgetvalue(result, row, 8)}});
+            if (PQgetisnull(result, row, 9) == 0)
+                rows.back().due_at = domain::TimePoint{std::chrono::microseconds{integer(result, row, 9)}};
+            rows.back().attempts = static_cast<std::uint32_t>(integer(result, row, 10));
         }
         return rows;
     }
@@ -325,6 +328,7 @@ private:
             next_at(Element::timestamptz);
         BinaryArray error(Element::text), delivered(Element::int8);
         BinaryArray dead(Element::int8), dead_attempts(Element::int8), dead_error(Element::text);
+        BinaryArray adopted(Element::int8);
         BinaryArray tried(Element::text), dead_reason(Element::text), dead_tried(Element::text);
         for (const auto& row : s.shelved) {
             seq.add(row.seq);
@@ -333,6 +337,7 @@ private:
             next_at.add_time(row.next_at);
             row.last_error.empty() ? error.add_null() : error.add_text(row.last_error);
             tried.add_text(history_of(row));
+            adopted.add(std::int64_t{row.adopted ? 1 : 0});
         }
         for (const auto number : s.delivered) delivered.add(number);
         for (const auto& row : s.dead) {
@@ -348,7 +353,7 @@ private:
             id_.param(),         lane.param(),          acked.param(),      epoch.param(), seq.param(),
             key_hash.param(),    attempts.param(),      next_at.param(),    error.param(), delivered.param(),
             dead.param(),        dead_attempts.param(), dead_error.param(), gone.param(),  tried.param(),
-            dead_reason.param(), dead_tried.param()};
+            dead_reason.param(), dead_tried.param(),    adopted.param()};
         pipeline_->send("settle", params);
     }
 

@@ -22,9 +22,6 @@ namespace {
 using net::curl::Headers;
 using net::curl::set;
 
-// Answers are read only to keep the connection usable; who answers more loses it.
-constexpr std::size_t answer_bytes_max = std::size_t{4} * 1024;
-
 // Kept of the answer to a delivery that failed, for operators.
 constexpr std::size_t excerpt_bytes_max = 256;
 
@@ -112,11 +109,24 @@ Headers headers_of(const std::vector<Job>& batch, const std::string& body, const
     return headers;
 }
 
+Headers headers_of(const HttpCall& call, const domain::OutboxMessage& message)
+{
+    Headers headers;
+    append(headers, "Content-Type", call.body.empty() ? "" : "application/json");
+    append(headers, "Accept", "application/json");
+    append(headers, "Expect", "");
+    if (!call.idempotency_key.empty()) append(headers, "Idempotency-Key", header_value(call.idempotency_key));
+    for (const auto& [name, value] : call.headers) append(headers, name, value);
+    for (const auto& [name, value] : trace_headers(message)) append(headers, name, value);
+    return headers;
+}
+
 }  // namespace
 
 HttpTransfer::HttpTransfer(const HttpSinkOptions& options)
     : easy_(net::curl::new_easy()),
-      answer_(answer_bytes_max, excerpt_bytes_max),
+      keeps_answer_(static_cast<bool>(options.call)),
+      answer_(options.answer_bytes_max, keeps_answer_ ? options.answer_bytes_max : excerpt_bytes_max),
       guard_(options.guard ? &*options.guard : nullptr)
 {
     CURL* const easy = easy_.get();
@@ -155,12 +165,38 @@ void HttpTransfer::prepare(std::vector<Job> jobs, const HttpSinkOptions& options
     jobs_ = std::move(jobs);
     answer_.reset();
     refused_ = false;
+    if (options.call) return prepare_call(options);
     if (options.batch) batch_ = batch_body(jobs_, options.subscription);
     const std::string& body = options.batch ? batch_ : jobs_.front().message.payload;
-    Headers headers =
-        options.batch ? headers_of(jobs_, body, options) : headers_of(jobs_.front().message, options);
+    set_headers(options.batch ? headers_of(jobs_, body, options)
+                              : headers_of(jobs_.front().message, options));
+    set_body(body);
+}
+
+void HttpTransfer::prepare_call(const HttpSinkOptions& options)
+{
+    const auto& message = jobs_.front().message;
+    call_ = options.call(message);
+    set_headers(headers_of(call_, message));
+    set(easy(), CURLOPT_URL, call_.url.c_str());
+    if (call_.body.empty() && call_.method != "POST") {
+        set(easy(), CURLOPT_HTTPGET, 1L);
+    } else {
+        set(easy(), CURLOPT_POST, 1L);
+        set_body(call_.body);
+    }
+    set(easy(), CURLOPT_CUSTOMREQUEST, call_.method.c_str());
+}
+
+void HttpTransfer::set_headers(Headers headers)
+{
     set(easy(), CURLOPT_HTTPHEADER, headers.get());
     headers_ = std::move(headers);  // only now: libcurl held the old list until here
+}
+
+// libcurl does not copy it.
+void HttpTransfer::set_body(const std::string& body)
+{
     set(easy(), CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(body.size()));
     set(easy(), CURLOPT_POSTFIELDS, body.c_str());
 }
@@ -172,7 +208,16 @@ domain::DeliveryOutcome HttpTransfer::outcome(CURLcode code) const
         return {.verdict = domain::Verdict::retry, .error = "the destination's address is not allowed"};
     if (!answered) return {.verdict = domain::Verdict::retry, .error = curl_easy_strerror(code)};
     auto outcome = domain::classify_http_status(net::curl::status_of(easy()), net::curl::retry_after(easy()));
-    if (outcome.verdict != domain::Verdict::delivered) outcome.excerpt = printable(answer_.text());
+    if (outcome.verdict != domain::Verdict::delivered)
+        outcome.excerpt = printable(answer_.text().substr(0, excerpt_bytes_max));
+    if (!keeps_answer_) return outcome;
+    outcome.status = net::curl::status_of(easy());
+    if (code != CURLE_OK) {  // it was cut off
+        return {.verdict = domain::Verdict::rejected,
+                .error = "the answer is larger than " + std::to_string(answer_.bytes_max()) + " bytes",
+                .status = outcome.status};
+    }
+    outcome.answer = answer_.text();
     return outcome;
 }
 

@@ -39,11 +39,16 @@ public:
 
 private:
     static curl_socket_t open_socket(void* self, curlsocktype purpose, curl_sockaddr* address);
+    void prepare_call(const HttpSinkOptions& options);
+    void set_headers(net::curl::Headers headers);
+    void set_body(const std::string& body);
 
     net::curl::Easy easy_;
     net::curl::Headers headers_;
     std::vector<Job> jobs_;
     std::string batch_;
+    HttpCall call_;
+    const bool keeps_answer_;
     net::curl::Body answer_;
     const domain::AddressPolicy* guard_;
     bool refused_ = false;  // the guard said no to an address

@@ -69,14 +69,13 @@ export const quarantine = (filter) => page(`/quarantine${query({ limit: 50, ...f
 export const quarantined = (id) => get(path`/quarantine/${id}`);
 export const quarantineBody = async (id) => (await request(path`/quarantine/${id}/body`)).text();
 export const retryQuarantined = (id) => post(path`/quarantine/${id}/retry`);
-export const workflow = (id) => get(path`/workflows/${id}`);
-export const restart = (id, step, only) => post(path`/workflows/${id}/restart` + query({ step, only }));
+export const workflow = (id, workflow) => get(path`/workflows/${id}` + query({ workflow }));
+export const restart = (id, wish) => post(path`/workflows/${id}/restart` + query(wish));
 export const follow = page;
 
 // Older and newer forms of the list: an array, or an object with one.
-export async function workflows(filter = {}) {
-  const { items, next } = await page(`/workflows${query({ limit: 50, ...filter })}`);
-  return { items: Array.isArray(items) ? items : (items.workflows ?? items.items ?? []), next };
+export function workflows(filter = {}) {
+  return page(`/workflows${query({ limit: 50, ...filter })}`);
 }
 
 export async function ready() {

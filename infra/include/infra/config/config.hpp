@@ -5,6 +5,7 @@
 #include "domain/propagation/send_policy.hpp"
 #include "domain/propagation/tick_schedule.hpp"
 #include "domain/retention.hpp"
+#include "domain/workflow/workflow.hpp"
 #include "infra/log/level.hpp"
 
 #include <boost/json/object.hpp>
@@ -138,6 +139,15 @@ struct EventHubConfig {
 struct LogFileConfig {
     std::string path;
     std::optional<LogLevel> level = {};  // empty = that of standard error
+// Where the calls of workflows go.
+struct CallEndpoint {
+    std::string url;         // of http(s); a call's path is appended
+    Milliseconds timeout{};  // of one try; 0 = OUTBOX_TIMEOUT_SECONDS
+};
+
+struct WorkflowConfig {
+    domain::workflow::Settings settings;
+    std::map<std::string, CallEndpoint, std::less<>> endpoints;
 };
 
 struct LogConfig {
@@ -192,6 +202,7 @@ struct Config {
     RulesConfig rules;
     KafkaConfig kafka;
     EventHubConfig event_hub;
+    WorkflowConfig workflows;
     LogConfig log;
     PropagatorConfig propagator;
     std::string otel_endpoint;      // empty = no telemetry
