@@ -62,7 +62,7 @@ Result<IngestItems> read_array(std::string_view body, const std::string& key, bo
     IngestItems result{{}, true};
     for (std::size_t i = 0; i < documents->size(); ++i) {
         auto& document = (*documents)[i];
-        result.items.push_back(cloud ? unwrap(std::move(document))
+        result.items.push_back(cloud ? unwrap(document)
                                      : IngestItem{std::move(document), {item_key(key, i)}});
     }
     return result;
