@@ -132,6 +132,11 @@ bench-quick: .deps-bench .build-bench ## the same, coarser, in four to six minut
 bench-propagator: .deps-test build ## the propagator alone: punctuality, 20,000 requests/s, next to another open-loop tool
 	@python3 tests/bench/propagator_bench.py
 
+.PHONY: bench-sinks
+bench-sinks: .deps-bench .build-bench build ## Kafka sink beside rdkafka_performance, a dead destination among ten, replay beside the api's p99
+	@$(tools)/deps.sh brokers
+	@python3 tests/bench/sinks_bench.py
+
 .PHONY: chaos-kafka
 chaos-kafka: .deps-test .build-programs ## two consumers, 100,000 messages, each consumer killed ten times: stored exactly once?
 	@cd tests/e2e && POLIS_BIN_DIR=$(CURDIR)/$(bin) POLIS_KAFKA_MESSAGES=100000 POLIS_KAFKA_KILLS=10 \
