@@ -211,6 +211,7 @@ def bench_dead(figures, rounds):
     dead = {"refuses": f"http://127.0.0.1:{refusing.getsockname()[1]}/", "never answers": f"http://127.0.0.1:{silent.getsockname()[1]}/"}
     refusing.close()
     ratios = {kind: [] for kind in dead}
+    cpu_ratios = {kind: [] for kind in dead}
     try:
         fill(api, dead_backlog_events)
         time_of_nine(database, api, sink.url, None, "warm")
@@ -219,6 +220,7 @@ def bench_dead(figures, rounds):
                 alone, alone_cpu = time_of_nine(database, api, sink.url, None, f"alone{number}")
                 beside, beside_cpu = time_of_nine(database, api, sink.url, url, f"beside{number}")
                 ratios[kind].append(alone / beside)
+                cpu_ratios[kind].append(alone_cpu / beside_cpu)
                 say(
                     f"   round {number + 1}: alone {alone:.2f} s (CPU {alone_cpu:.2f} s),"
                     f" beside one that {kind} {beside:.2f} s (CPU {beside_cpu:.2f} s)"
@@ -227,6 +229,8 @@ def bench_dead(figures, rounds):
         silent.close()
         sink.close()
         api.clean_up()
+    for kind, found in cpu_ratios.items():
+        say(f"   CPU of the worker, alone to beside one that {kind}: {statistics.median(found):.2f}")
     for kind, found in ratios.items():
         figures.report(f"throughput of nine beside one that {kind}", found, 0.95)
 
