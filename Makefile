@@ -149,6 +149,11 @@ failpoints: .deps-test ## die at every named point of the programs, at each of i
 bench-stream: .deps-test build ## what 1,000 followers of /events/stream cost the ingest (BENCH_FOLLOWERS=, BENCH_RATE=)
 	@POLIS_BIN_DIR=$(CURDIR)/$(bin) $(tools)/with_cluster.sh python3 tests/bench/followers_bench.py
 
+.PHONY: bench-sinks
+bench-sinks: .deps-bench .build-bench build ## Kafka sink beside rdkafka_performance, a dead destination among ten, replay beside the api's p99
+	@$(tools)/deps.sh brokers
+	@python3 tests/bench/sinks_bench.py
+
 .PHONY: chaos-kafka
 chaos-kafka: .deps-test .build-programs ## two consumers, 100,000 messages, each consumer killed ten times: stored exactly once?
 	@cd tests/e2e && POLIS_BIN_DIR=$(CURDIR)/$(bin) POLIS_KAFKA_MESSAGES=100000 POLIS_KAFKA_KILLS=10 \

@@ -185,6 +185,7 @@ private:
             avro_value_t field{};
             const char* name = nullptr;
             check(avro_value_get_by_index(target, i, &field, &name));
+            if (name == nullptr) return false;  // a record's fields have names
             const auto* member = member_of(value.get_object(), name);
             if (fill(&field, member == nullptr ? absent : *member)) continue;
             path_ = path_.empty() ? name : std::string(name) + "." + path_;
@@ -200,6 +201,7 @@ private:
         for (std::size_t i = 0; i < avro_schema_union_size(schema); ++i) {
             avro_value_t chosen{};
             check(avro_value_set_branch(target, static_cast<int>(i), &chosen));
+            if (chosen.iface == nullptr) return false;  // check() has seen to it
             path_.clear();
             // What a branch that did not fit has taken already is dropped.
             check(avro_value_reset(&chosen));

@@ -3,6 +3,7 @@
 #include <boost/json/serialize.hpp>
 #include <boost/json/value.hpp>
 
+#include <algorithm>
 #include <cctype>
 #include <map>
 #include <memory>
@@ -107,8 +108,10 @@ json::object record_of(const Type& type, const std::string& name)
 {
     json::array fields;
     for (const auto& [field, field_type] : type.fields) {
-        fields.push_back(json::object{
-            {"name", field}, {"type", nullable(field_type, name + "_" + field)}, {"default", nullptr}});
+        std::string inner = name;
+        inner.append("_").append(field);
+        fields.push_back(
+            json::object{{"name", field}, {"type", nullable(field_type, inner)}, {"default", nullptr}});
     }
     return {{"type", "record"}, {"name", name}, {"fields", std::move(fields)}};
 }
@@ -151,7 +154,7 @@ std::optional<std::string> inferred_schema(const json::object& payload, std::str
     std::string space;
     for (auto rest = full_name.substr(0, dot == full_name.npos ? 0 : dot); !rest.empty();) {
         const auto end = std::min(rest.find('.'), rest.size());
-        space += (space.empty() ? "" : ".") + avro_name(rest.substr(0, end));
+        space.append(space.empty() ? "" : ".").append(avro_name(rest.substr(0, end)));
         rest.remove_prefix(std::min(end + 1, rest.size()));
     }
     auto record = record_of(type, avro_name(dot == full_name.npos ? full_name : full_name.substr(dot + 1)));

@@ -4,6 +4,8 @@
 #include "pg/connection.hpp"
 #include "pg/retention_sql.hpp"
 
+#include <fmt/format.h>
+
 #include <cstdlib>
 #include <optional>
 
@@ -91,9 +93,10 @@ domain::RetentionState read_state(Statements& statements)
         state.events.push_back({PQgetvalue(events.get(), row, 0), time_at(events.get(), row, 1)});
     const auto outbox = statements.execute(outbox_partitions_sql);
     for (int row = 0; row < PQntuples(outbox.get()); ++row) {
-        state.outbox.push_back({PQgetvalue(outbox.get(), row, 0), integer(outbox.get(), row, 1),
-                                integer(outbox.get(), row, 2), optional_time(outbox.get(), row, 3),
-                                optional_time(outbox.get(), row, 4)});
+        const std::string name = PQgetvalue(outbox.get(), row, 0);
+        const auto ends = statements.execute(fmt::format(ends_of_partition_sql, statements.quoted(name)));
+        state.outbox.push_back({name, integer(outbox.get(), row, 1), integer(outbox.get(), row, 2),
+                                optional_time(ends.get(), 0, 0), optional_time(ends.get(), 0, 1)});
     }
     state.needed = read_needed(statements);
     return state;

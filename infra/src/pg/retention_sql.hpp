@@ -11,22 +11,21 @@ SELECT c.relname::text, (extract(epoch FROM uuid7_time((regexp_match(pg_get_expr
 FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid WHERE i.inhparent = 'events'::regclass
 ORDER BY 2)";
 
-// Ids and numbers ascend together in a lane, so the oldest and the newest message are those at the ends of
-// the lanes.
 constexpr auto outbox_partitions_sql = R"(
-WITH partitions AS (
-    SELECT c.relname::text AS name, (b.bounds)[1]::bigint AS first, (b.bounds)[2]::bigint AS past
-    FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
-    CROSS JOIN LATERAL (SELECT regexp_match(pg_get_expr(c.relpartbound, c.oid), 'FROM \(''(\d+)''\) TO \(''(\d+)''\)')) b(bounds)
-    WHERE i.inhparent = 'outbox'::regclass)
-SELECT p.name, p.first, p.past, (extract(epoch FROM min(uuid7_time(oldest.event_id))) * 1000000)::bigint,
+SELECT c.relname::text, (b.bounds)[1]::bigint, (b.bounds)[2]::bigint
+FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+CROSS JOIN LATERAL (SELECT regexp_match(pg_get_expr(c.relpartbound, c.oid), 'FROM \(''(\d+)''\) TO \(''(\d+)''\)')) b(bounds)
+WHERE i.inhparent = 'outbox'::regclass ORDER BY 2)";
+
+// Ids and numbers ascend together in a lane, so the oldest and the newest message of a partition are at the
+// ends of its lanes: 32 looks into its primary key, whatever its size. Through the parent the planner may
+// sort whole lanes.
+constexpr auto ends_of_partition_sql = R"(
+SELECT (extract(epoch FROM min(uuid7_time(oldest.event_id))) * 1000000)::bigint,
        (extract(epoch FROM max(uuid7_time(newest.event_id))) * 1000000)::bigint
-FROM partitions p CROSS JOIN generate_series(0, 15) lane
-LEFT JOIN LATERAL (SELECT event_id FROM outbox o WHERE o.lane = lane::int2 AND o.seq >= p.first AND o.seq < p.past
-                   ORDER BY o.seq LIMIT 1) oldest ON true
-LEFT JOIN LATERAL (SELECT event_id FROM outbox o WHERE o.lane = lane::int2 AND o.seq >= p.first AND o.seq < p.past
-                   ORDER BY o.seq DESC LIMIT 1) newest ON true
-GROUP BY p.name, p.first, p.past ORDER BY p.first)";
+FROM generate_series(0, 15) l(number)
+LEFT JOIN LATERAL (SELECT event_id FROM {0} o WHERE o.lane = l.number::int2 ORDER BY o.seq LIMIT 1) oldest ON true
+LEFT JOIN LATERAL (SELECT event_id FROM {0} o WHERE o.lane = l.number::int2 ORDER BY o.seq DESC LIMIT 1) newest ON true)";
 
 // Where the oldest partition begins.
 constexpr auto first_event_sql = R"(
