@@ -42,6 +42,7 @@ public:
     {
         metrics_.consumed(topic, answer.replayed ? "duplicate" : "stored");
         if (answer.replayed) return;
+        if (!event.triggers.empty()) jobs_.push_back(job_of(event.service));
         const std::string_view service =
             registry_.find(event.service) != nullptr ? std::string_view(event.service) : "other";
         metrics_.events_stored(service, 1);
@@ -64,6 +65,8 @@ public:
     void committed(std::size_t messages, std::chrono::nanoseconds duration) override
     {
         metrics_.consumed_batch(messages, duration);
+        for (const auto& job : jobs_) metrics_.job(job, duration);
+        jobs_.clear();
     }
 
     void trouble(std::string_view what) override
@@ -72,8 +75,18 @@ public:
     }
 
 private:
+    // route.confirmed -> handle_route_confirmed
+    static std::string job_of(std::string service)
+    {
+        for (char& c : service) {
+            if (c == '.' || c == '-') c = '_';
+        }
+        return "handle_" + std::move(service);
+    }
+
     infra::Metrics& metrics_;
     const domain::ServiceRegistry& registry_;
+    std::vector<std::string> jobs_;  // of the batch that is being told about
 };
 
 infra::kafka::KafkaSourceOptions source_options(const infra::Config& config)
@@ -107,17 +120,21 @@ double random_fraction()
 
 int run(const infra::Config& config, bool migrate)
 {
+    const auto started = std::chrono::steady_clock::now();
     if (const auto code = polis::check_schema(config, migrate)) return *code;
     infra::Metrics metrics;
     domain::ServiceRegistry registry({config.rules.energy_threshold_kwh});
     domain::register_builtin_services(registry);
-    const app::PrepareEvent prepare(registry, infra::ingest_policy(config));
+    const auto workflows = infra::workflow_registry(config);
+    const app::PrepareEvent prepare(registry, infra::ingest_policy(config), &workflows);
     infra::kafka::AvroDecoder records(config.kafka.schema_registry_url);
     const app::DecodeMessage decode(prepare, records, infra::kafka::routes_of(config.kafka),
                                     config.ingest.body_bytes_max);
-    infra::pg::EventWriter writer(infra::writer_options(config),
+    infra::pg::EventWriter writer(infra::writer_options(config, &workflows),
                                   [&metrics](const infra::pg::CommittedBatch& batch) {
                                       metrics.ingest_batch(batch.events, batch.duration);
+                                      for (const auto& sample : batch.measurements)
+                                          metrics.measured(sample.name, sample.value);
                                   });
     const auto positions = infra::pg::make_position_store(config.database.url);
     infra::kafka::KafkaSource source(source_options(config),
@@ -135,6 +152,7 @@ int run(const infra::Config& config, bool migrate)
         infra::log_info("listening",
                         {{"host", config.http.host}, {"port", admin->port()}, {"version", polis::version}});
     }
+    metrics.job("startup", std::chrono::steady_clock::now() - started);
     std::thread signals([&consumer] {
         infra::wait_for_stop_signal();
         infra::log_info("stopping");

@@ -3,12 +3,15 @@
 #include "domain/json.hpp"
 #include "infra/api/admin_service.hpp"
 #include "infra/cli.hpp"
+#include "infra/ingest_policy.hpp"
 #include "infra/log/log.hpp"
 #include "infra/metrics.hpp"
+#include "infra/pg/event_writer.hpp"
 #include "infra/pg/outbox_store.hpp"
 #include "infra/pg/subscription_store.hpp"
 #include "infra/signals.hpp"
 #include "infra/sinks/sinks.hpp"
+#include "infra/sinks/workflow_sink.hpp"
 #include "startup.hpp"
 #include "version.hpp"
 
@@ -57,7 +60,8 @@ double random_fraction()
 domain::Lane::Wants wants_of(const domain::SubscriptionSettings& settings)
 {
     const bool all_topics = settings.topics == std::vector<std::string>{"*"};
-    if (all_topics && !settings.filter) return {};
+    if (all_topics && !settings.filter)
+        return [](const domain::OutboxMessage& message) { return !message.topic.starts_with('$'); };
     return [topics = settings.topics, filter = settings.filter](const domain::OutboxMessage& message) {
         if (!domain::topic_matches(message.topic, topics)) return false;
         if (!filter) return true;
@@ -86,11 +90,11 @@ app::DeliveryOptions options_of(const infra::Config& config, const domain::Subsc
 class SubscriptionDelivery final : public app::Delivery {
 public:
     SubscriptionDelivery(const infra::Config& config, const app::Subscription& subscription, bool drain,
-                         infra::Metrics& metrics)
+                         infra::Metrics& metrics, app::EventLog& log)
         : store_(infra::pg::make_outbox_store(
               config.database.url, subscription.id,
               drain ? infra::pg::LaneShare::everything : infra::pg::LaneShare::fair)),
-          sink_(sink_of(config, subscription)),
+          sink_(sink_of(config, subscription, log)),
           deliver_(
               *store_, *sink_, options_of(config, subscription.settings, drain), random_fraction,
               [&metrics](domain::Verdict verdict) { metrics.delivery(name_of(verdict)); },
@@ -115,10 +119,13 @@ public:
 
 private:
     static std::unique_ptr<app::MessageSink> sink_of(const infra::Config& config,
-                                                     const app::Subscription& subscription)
+                                                     const app::Subscription& subscription,
+                                                     app::EventLog& log)
     {
         if (subscription.name == domain::default_subscription)
             return infra::make_sink(config.outbox, config.kafka);
+        if (subscription.trusted && subscription.settings.sink.starts_with(infra::workflow_sink_scheme))
+            return infra::make_workflow_sink(config, subscription.settings, log);
         // Whoever writes the configuration file is trusted with the network; a client of the API is not.
         return infra::make_sink(config.outbox, config.kafka, subscription.name, subscription.settings,
                                 subscription.trusted);
@@ -134,6 +141,14 @@ int run(const infra::Config& config, bool drain, bool migrate)
     if (const auto code = polis::check_schema(config, migrate)) return *code;
     infra::Metrics metrics;
     infra::pg::store_configured_subscriptions(config.database.url, config.outbox.subscriptions);
+    infra::pg::store_configured_subscriptions(config.database.url,
+                                              infra::workflow_subscriptions(config.workflows));
+    const auto workflows = infra::workflow_registry(config);
+    infra::pg::EventWriter writer(infra::writer_options(config, &workflows),
+                                  [&metrics](const infra::pg::CommittedBatch& batch) {
+                                      for (const auto& sample : batch.measurements)
+                                          metrics.measured(sample.name, sample.value);
+                                  });
     const auto source = infra::pg::make_subscription_source(
         config.database.url, [](std::string_view name, std::string_view reason) {
             infra::log_error("subscription not served", {{"subscription", name}, {"reason", reason}});
@@ -141,7 +156,7 @@ int run(const infra::Config& config, bool drain, bool migrate)
     app::DeliveryFleet fleet(
         *source,
         [&](const app::Subscription& subscription) {
-            return std::make_unique<SubscriptionDelivery>(config, subscription, drain, metrics);
+            return std::make_unique<SubscriptionDelivery>(config, subscription, drain, metrics, writer);
         },
         [](std::string_view subscription, std::string_view reason) {
             infra::log_error("delivery interrupted", {{"subscription", subscription}, {"reason", reason}});

@@ -159,7 +159,7 @@ void DeliverOutbox::judge(Completion& done)
     const bool was_closed = breaker_.closed();
     switch (done.outcome.verdict) {
         case domain::Verdict::retry:
-            done.outcome.charged = !done.probe;
+            done.outcome.charged = done.outcome.charged && !done.probe;
             breaker_.failed(steady_now(), done.probe);
             break;
         case domain::Verdict::delivered:
@@ -188,8 +188,10 @@ void DeliverOutbox::adopt_requests()
         if (!owned.surplus && owned.lane.waiting() < shelf_rows_for_requests) lanes.push_back(lane);
     }
     if (lanes.empty()) return;
-    for (auto& request : store_.requests(lanes, requests_max))
-        owned_.at(request.lane).lane.adopt(std::move(request.entry));
+    auto requests = store_.requests(lanes, requests_max);
+    // Many timers may be due at once.
+    if (requests.size() == static_cast<std::size_t>(requests_max)) requests_at_ = Clock::now();
+    for (auto& request : requests) owned_.at(request.lane).lane.adopt(std::move(request.entry));
 }
 
 // How many messages may go out now.
@@ -229,8 +231,11 @@ void DeliverOutbox::send_due()
         if (room == 0) return;
         auto due = owned.lane.take_due(now, room);
         if (due.empty()) continue;
-        const auto messages = store_.fetch(lane, due);
-        for (const auto& message : messages) send(owned, message);
+        auto messages = store_.fetch(lane, due);
+        for (auto& message : messages) {
+            message.attempts = owned.lane.attempts(message.seq);
+            send(owned, message);
+        }
         if (messages.size() < due.size()) settle_missing(owned, std::move(due), messages);
     }
 }

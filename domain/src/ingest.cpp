@@ -75,8 +75,9 @@ private:
     {
         if (workflows_ == nullptr) return false;
         bool any = false;
+        auto ordinal = static_cast<unsigned>(event.derived.size());
         for (const auto& trigger : event.triggers) {
-            any = workflows_->apply(trigger, base) || any;
+            any = workflows_->apply(trigger, base, ordinal) || any;
             const auto& made = workflows_->measurements();
             measurements.insert(measurements.end(), made.begin(), made.end());
         }

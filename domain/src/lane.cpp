@@ -32,6 +32,12 @@ void Lane::offer(std::vector<OutboxMessage> messages, const Wants& wants)
         read_after_ = seq;
         if (finished_.erase(seq) > 0 || shelf_.contains(seq)) continue;
         if (wants && !wants(message)) continue;
+        if (message.due_at) {
+            // There may be very many: they come back as requests do, once they are due.
+            pending_.shelved.push_back(
+                {.seq = seq, .key_hash = message.key_hash, .next_at = *message.due_at, .adopted = false});
+            continue;
+        }
         auto& key = keys_[message.key_hash];
         if (!key.shelved.empty()) {
             shelve({seq, message.key_hash, 0, TimePoint{}, {}});
@@ -80,6 +86,12 @@ std::optional<TimePoint> Lane::next_due() const
         if (!earliest || entry.next_at < *earliest) earliest = entry.next_at;
     }
     return earliest;
+}
+
+std::uint32_t Lane::attempts(std::int64_t seq) const
+{
+    const auto at = shelf_.find(seq);
+    return at == shelf_.end() ? 0 : at->second.attempts;
 }
 
 void Lane::settle(std::int64_t seq, const DeliveryOutcome& outcome, TimePoint now)

@@ -120,6 +120,7 @@ private:
             const auto& item = (*array)[i];
             std::string_view text = item.is_string() ? text_of(item) : std::string_view();
             std::string_view name = text.ends_with('*') ? text.substr(0, text.size() - 1) : text;
+            if (name.starts_with('$')) name.remove_prefix(1);
             if (text == "*" || (text.size() <= topic_chars_max && is_word(name, "._-"))) {
                 settings_.topics.emplace_back(text);
             } else {
@@ -251,7 +252,8 @@ bool topic_matches(std::string_view topic, const std::vector<std::string>& patte
 {
     return std::any_of(patterns.begin(), patterns.end(), [topic](const std::string& pattern) {
         if (pattern == topic) return true;
-        return pattern.ends_with('*') &&
+        // As in MQTT: topics that begin with $ are the system's own, and no pattern shows them by accident.
+        return pattern.ends_with('*') && topic.starts_with('$') == pattern.starts_with('$') &&
                topic.starts_with(std::string_view(pattern).substr(0, pattern.size() - 1));
     });
 }

@@ -16,10 +16,17 @@ app::IngestPolicy ingest_policy(const Config& config)
     return policy;
 }
 
-pg::EventWriterOptions writer_options(const Config& config)
+pg::EventWriterOptions writer_options(const Config& config, const domain::workflow::Registry* workflows)
 {
     return {config.database.url, config.ingest.batch_rows_max, config.ingest.queue_rows_max,
-            config.ingest.queue_bytes_max};
+            config.ingest.queue_bytes_max, workflows};
+}
+
+domain::workflow::Registry workflow_registry(const Config& config)
+{
+    domain::workflow::Registry registry;
+    domain::workflow::register_builtin_workflows(registry, config.workflows.settings);
+    return registry;
 }
 
 }  // namespace infra

@@ -9,6 +9,13 @@ const prometheus::Histogram::BucketBoundaries seconds = {.0005, .001, .0025, .00
                                                          .1,    .25,  .5,    1,    2.5, 5,    10};
 const prometheus::Histogram::BucketBoundaries sizes = {1, 2, 5, 10, 25, 50, 100, 250, 500, 1000};
 
+// The default ones of other Prometheus clients, and some for what people wait for.
+const prometheus::Histogram::BucketBoundaries long_seconds = {
+    .005, .01, .025, .05, .075, .1, .25, .5, .75, 1, 2.5, 5, 7.5, 10, 30, 60, 120, 300, 600};
+
+// Workflows are told apart from the rest of Polis by the label that their first orchestrator had.
+const prometheus::Labels orchestrator = {{"service", "orchestrator"}};
+
 double in_seconds(std::chrono::nanoseconds duration)
 {
     return std::chrono::duration<double>(duration).count();
@@ -20,10 +27,12 @@ Metrics::Metrics()
     : requests_(prometheus::BuildCounter()
                     .Name("http_requests_total")
                     .Help("Answered requests.")
+                    .Labels(orchestrator)
                     .Register(registry_)),
       request_seconds_(prometheus::BuildHistogram()
                            .Name("http_request_duration_seconds")
                            .Help("From the end of a request to its answer.")
+                           .Labels(orchestrator)
                            .Register(registry_)),
       batch_events_(prometheus::BuildHistogram()
                         .Name("ingest_batch_events")
@@ -74,6 +83,7 @@ Metrics::Metrics()
       lag_(prometheus::BuildGauge()
                .Name("kafka_consumer_lag")
                .Help("Messages of an assigned partition after the stored position.")
+               .Labels(orchestrator)
                .Register(registry_))
 {
 }
@@ -123,6 +133,30 @@ void Metrics::consumed(std::string_view topic, std::string_view outcome)
 void Metrics::rejected(std::string_view topic, std::string_view reason)
 {
     rejections_.Add({{"topic", std::string(topic)}, {"reason", std::string(reason)}}).Increment();
+}
+
+void Metrics::measured(const std::string& name, double value)
+{
+    const std::lock_guard lock(mutex_);
+    auto& family = measured_[name];
+    if (family == nullptr) {
+        family = &prometheus::BuildHistogram().Name(name).Help("Measured by a workflow.").Register(registry_);
+    }
+    family->Add(orchestrator, long_seconds).Observe(value);
+}
+
+void Metrics::job(const std::string& name, std::chrono::nanoseconds duration)
+{
+    const std::lock_guard lock(mutex_);
+    if (jobs_ == nullptr) {
+        jobs_ = &prometheus::BuildHistogram()
+                     .Name("job_duration_seconds")
+                     .Help("Events of workflows: from handing a batch to the writer to its commit.")
+                     .Register(registry_);
+    }
+    auto labels = orchestrator;
+    labels["job"] = name;
+    jobs_->Add(labels, long_seconds).Observe(in_seconds(duration));
 }
 
 void Metrics::consumed_batch(std::size_t messages, std::chrono::nanoseconds duration)

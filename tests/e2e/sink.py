@@ -13,8 +13,9 @@ hang_limit_seconds = 60.0
 class Answer:
     """How to treat one delivery. `delay` seconds first; then `action`: answer, close (no answer) or hang (until released)."""
 
-    def __init__(self, status=200, headers=None, delay=0.0, action="answer"):
+    def __init__(self, status=200, headers=None, delay=0.0, action="answer", body=b""):
         self.status, self.headers, self.delay, self.action = status, headers or {}, delay, action
+        self.body = body
 
 
 class Delivery:
@@ -118,8 +119,9 @@ class RecordingSink:
             for name, value in answer.headers.items():
                 handler.send_header(name, value)
             if answer.status != 204:
-                handler.send_header("Content-Length", "0")
+                handler.send_header("Content-Length", str(len(answer.body)))
             handler.end_headers()
+            handler.wfile.write(answer.body)
         except OSError:
             handler.close_connection = True
         finally:

@@ -33,6 +33,7 @@ struct ShelfEntry {
     TimePoint next_at{};
     std::string last_error = {};
     bool parked = false;  // an operator wants it out of the way: a dead letter as soon as it can be
+    bool adopted = true;  // false: it waits for its time in the database, not here
     std::optional<Attempt> tried = {};  // only in a settlement: the try that is to be recorded
     Blame blame = Blame::destination;   // only of dead ones
 };
@@ -100,6 +101,7 @@ public:
                                        std::size_t rows_max = std::numeric_limits<std::size_t>::max());
     std::optional<TimePoint> next_due() const;
 
+    std::uint32_t attempts(std::int64_t seq) const;
     void settle(std::int64_t seq, const DeliveryOutcome& outcome, TimePoint now);
 
     std::size_t in_flight() const { return in_flight_.size(); }

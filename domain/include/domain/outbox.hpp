@@ -16,7 +16,10 @@ struct OutboxMessage {
     std::int64_t key_hash = 0;  // of the ordering key: messages with equal hashes are delivered in order
     Uuid event_id;
     std::string topic;
-    std::string payload;  // JSON text
+    std::string payload;                   // JSON text
+    std::string key = {};                  // the ordering key's text, where it is to be seen; else empty
+    std::optional<TimePoint> due_at = {};  // not before then
+    std::uint32_t attempts = 0;            // tries that failed so far
 };
 
 enum class Verdict {
@@ -41,6 +44,7 @@ struct DeliveryOutcome {
     std::optional<std::chrono::seconds> retry_after = {};  // what the destination asked for
     unsigned status = 0;                                   // of HTTP; 0 = there was no answer
     std::string excerpt = {};                              // the start of the answer, printable
+    std::string answer = {};                               // all of it, for sinks that were asked to keep it
     Blame blame = Blame::destination;
     bool charged = true;  // false: the probe of an open circuit breaker, which counts as no attempt
 };

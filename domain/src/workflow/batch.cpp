@@ -33,7 +33,16 @@ Batch::Batch(const Registry& registry, std::map<InstanceKey, Instance> known, Ti
     for (auto& [key, instance] : known) entries_.emplace(key, Entry{std::move(instance), true, false});
 }
 
-bool Batch::apply(const Trigger& trigger, const Uuid& event_id)
+bool Batch::apply(const Trigger& trigger, const Uuid& event_id, unsigned& ordinal)
+{
+    event_id_ = event_id;
+    ordinal_ = ordinal;
+    const bool changed = apply(trigger);
+    ordinal = ordinal_;
+    return changed;
+}
+
+bool Batch::apply(const Trigger& trigger)
 {
     measurements_.clear();
     auto& entry = entries_[trigger.instance];
@@ -41,7 +50,7 @@ bool Batch::apply(const Trigger& trigger, const Uuid& event_id)
     if (!entry.exists) {
         const auto* newest = registry_.newest(trigger.instance.workflow);
         if (!trigger.starts || newest == nullptr) return false;
-        instance = {.key = trigger.instance, .version = newest->version, .first_event = event_id};
+        instance = {.key = trigger.instance, .version = newest->version, .first_event = event_id_};
     }
     const auto* definition = registry_.find(instance.key.workflow, instance.version);
     if (definition == nullptr) {
@@ -57,7 +66,7 @@ bool Batch::apply(const Trigger& trigger, const Uuid& event_id)
     for (auto& message : result.messages) send(instance.key, std::move(message));
     if (result.wake) send_to_self({instance.key, Wake{*result.wake}}, *result.wake);
     if (instance.transitions > number) {
-        history_.push_back({instance.key, instance.transitions, now_, event_id, label(trigger.what),
+        history_.push_back({instance.key, instance.transitions, now_, event_id_, label(trigger.what),
                             instance.state.status, instance.state.error, messages});
     }
     return true;
@@ -85,8 +94,9 @@ void Batch::put(std::string topic, std::string ordering_key, std::string record_
                 std::optional<TimePoint> due)
 {
     const auto hash = ordering_hash(ordering_key);
+    const auto id = ordinal_ < family_ordinal_max ? family_member(event_id_, ++ordinal_) : new_id_();
     messages_.push_back(
-        {new_id_(), lane_of(hash), hash, std::move(topic), std::move(record_key), std::move(payload), due});
+        {id, lane_of(hash), hash, std::move(topic), std::move(record_key), std::move(payload), due});
 }
 
 Batch::Rows Batch::take()

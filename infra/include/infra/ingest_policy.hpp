@@ -8,6 +8,10 @@ namespace infra {
 
 // What the configuration says about ingest, for every program that takes events in.
 app::IngestPolicy ingest_policy(const Config& config);
-pg::EventWriterOptions writer_options(const Config& config);
+// `workflows` must outlive the writer.
+pg::EventWriterOptions writer_options(const Config& config, const domain::workflow::Registry* workflows);
+
+// Polis's own workflows, as they are configured.
+domain::workflow::Registry workflow_registry(const Config& config);
 
 }  // namespace infra

@@ -12,6 +12,7 @@
 #include <chrono>
 #include <cstdint>
 #include <map>
+#include <mutex>
 #include <string>
 #include <string_view>
 
@@ -32,6 +33,10 @@ public:
     void outbox(std::size_t depth, double oldest_unsent_seconds);
     void consumed(std::string_view topic, std::string_view outcome);
     void rejected(std::string_view topic, std::string_view reason);
+    // What a workflow measured, as a histogram of that name. The names are constants of the workflows' files.
+    void measured(const std::string& name, double value);
+    // One event of a workflow, from reading it to its commit.
+    void job(const std::string& name, std::chrono::nanoseconds duration);
     void consumed_batch(std::size_t messages, std::chrono::nanoseconds duration);
     // Replaces what was told before; partitions that are no longer there disappear.
     void consumer_lag(const std::map<domain::PartitionId, std::int64_t>& lag);
@@ -55,6 +60,9 @@ private:
     prometheus::Family<prometheus::Histogram>& batch_messages_;
     prometheus::Family<prometheus::Histogram>& consume_seconds_;
     prometheus::Family<prometheus::Gauge>& lag_;
+    std::mutex mutex_;  // of the families below
+    std::map<std::string, prometheus::Family<prometheus::Histogram>*> measured_;
+    prometheus::Family<prometheus::Histogram>* jobs_ = nullptr;
     std::map<domain::PartitionId, prometheus::Gauge*> lags_;  // one thread tells them
 };
 

@@ -30,4 +30,30 @@ http::Response not_ready(const std::vector<std::string>& reasons)
     return response;
 }
 
+http::Response refusal_response(app::AppendRefusal refusal)
+{
+    const char* detail = "";
+    switch (refusal) {
+        case app::AppendRefusal::queue_full:
+            detail = "Too much is waiting to be stored; nothing of this request was. Try again.";
+            break;
+        case app::AppendRefusal::unavailable:
+        case app::AppendRefusal::superseded:  // these two only ever answer a stream
+        case app::AppendRefusal::poison:
+            detail = "The database is not available; nothing was stored. Try again.";
+            break;
+        case app::AppendRefusal::outcome_unknown:
+            detail =
+                "The connection to the database was lost; it is not known whether this was stored. Repeat it "
+                "with its dedupe key.";
+            break;
+        case app::AppendRefusal::stopping:
+            detail = "The service is stopping; nothing was stored. Try again.";
+            break;
+    }
+    auto response = http::problem(503, detail);
+    response.headers.push_back({"Retry-After", "1"});
+    return response;
+}
+
 }  // namespace infra::api

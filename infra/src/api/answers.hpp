@@ -1,5 +1,6 @@
 #pragma once
 
+#include "app/ports/event_log.hpp"
 #include "infra/http/message.hpp"
 
 #include <string>
@@ -13,5 +14,8 @@ http::Response alive();
 http::Response ready();
 // 503 with the reasons, which are ours and never a driver's text.
 http::Response not_ready(const std::vector<std::string>& reasons);
+
+// 503: nothing of the request is known to be stored.
+http::Response refusal_response(app::AppendRefusal refusal);
 
 }  // namespace infra::api

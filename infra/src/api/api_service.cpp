@@ -7,6 +7,7 @@
 #include "api/metrics_handler.hpp"
 #include "api/quarantine_handler.hpp"
 #include "api/subscriptions_handler.hpp"
+#include "api/workflows_handler.hpp"
 #include "infra/http/server.hpp"
 #include "infra/ingest_policy.hpp"
 #include "infra/log/log.hpp"
@@ -82,11 +83,14 @@ class ApiService::Impl {
 public:
     Impl(const Config& config, const domain::ServiceRegistry& registry)
         : mode_(mode_name(config.event_hub.mode)),
-          prepare_(registry, ingest_policy(config)),
+          workflows_(workflow_registry(config)),
+          prepare_(registry, ingest_policy(config), &workflows_),
           pool_(config.database.pool_size, config.database.url, "polis-api"),
-          writer_(writer_options(config),
+          writer_(writer_options(config, &workflows_),
                   [this](const pg::CommittedBatch& batch) {
                       metrics_.ingest_batch(batch.events, batch.duration);
+                      for (const auto& sample : batch.measurements)
+                          metrics_.measured(sample.name, sample.value);
                   }),
           ingest_(prepare_, registry, writer_, pool_, metrics_),
           quarantine_(config, prepare_, writer_, pool_)
@@ -95,6 +99,7 @@ public:
         api::add_subscription_routes(router_, pool_, config.outbox.allowed_networks,
                                      !config.kafka.bootstrap_servers.empty());
         api::add_dead_letter_routes(router_, pool_);
+        api::add_workflow_routes(router_, pool_, writer_, workflows_);
         server_.emplace(server_options(config), router_,
                         [this](std::string_view method, std::string_view route, unsigned status,
                                std::chrono::nanoseconds duration) {
@@ -209,6 +214,7 @@ private:
 
     const std::string_view mode_;
     Metrics metrics_;
+    const domain::workflow::Registry workflows_;
     app::PrepareEvent prepare_;
     pg::QueryPool pool_;
     pg::EventWriter writer_;

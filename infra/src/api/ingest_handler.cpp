@@ -1,5 +1,6 @@
 #include "api/ingest_handler.hpp"
 
+#include "api/answers.hpp"
 #include "api/ingest_request.hpp"
 #include "pg/event_queries.hpp"
 
@@ -21,32 +22,6 @@ http::Response fault_response(const Fault& fault, const std::optional<domain::Uu
     body["errors"] = json::parse(app::field_errors_json(fault.fields));
     if (quarantine_id) body["quarantine_id"] = domain::to_string(*quarantine_id);
     response.body = json::serialize(body);
-    return response;
-}
-
-http::Response refusal_response(app::AppendRefusal refusal)
-{
-    const char* detail = "";
-    switch (refusal) {
-        case app::AppendRefusal::queue_full:
-            detail = "Too much is waiting to be stored; nothing of this request was. Try again.";
-            break;
-        case app::AppendRefusal::unavailable:
-        case app::AppendRefusal::superseded:  // these two only ever answer a stream
-        case app::AppendRefusal::poison:
-            detail = "The database is not available; nothing was stored. Try again.";
-            break;
-        case app::AppendRefusal::outcome_unknown:
-            detail =
-                "The connection to the database was lost; it is not known whether this was stored. Repeat it "
-                "with its dedupe key.";
-            break;
-        case app::AppendRefusal::stopping:
-            detail = "The service is stopping; nothing was stored. Try again.";
-            break;
-    }
-    auto response = http::problem(503, detail);
-    response.headers.push_back({"Retry-After", "1"});
     return response;
 }
 

@@ -25,18 +25,23 @@ std::string store_kafka_topic(Config& config, std::string_view value, std::strin
     return {};
 }
 
-std::string store_kafka_topics(Config& config, std::string_view value, std::string_view)
+std::string store_pairs(Config& config, std::string_view value, const char* wanted, const Store& store)
 {
     for (std::string_view rest = value; !rest.empty();) {
         const auto comma = rest.find(',');
         const auto entry = without_blanks(rest.substr(0, comma));
         const auto equals = entry.find('=');
-        if (equals == std::string_view::npos) return "must be TOPIC=ROUTE[,TOPIC=ROUTE...]";
-        auto problem = store_kafka_topic(config, entry.substr(equals + 1), entry.substr(0, equals));
+        if (equals == std::string_view::npos) return wanted;
+        auto problem = store(config, entry.substr(equals + 1), entry.substr(0, equals));
         if (!problem.empty()) return problem;
         rest = comma == std::string_view::npos ? std::string_view() : rest.substr(comma + 1);
     }
     return {};
+}
+
+std::string store_kafka_topics(Config& config, std::string_view value, std::string_view)
+{
+    return store_pairs(config, value, "must be TOPIC=ROUTE[,TOPIC=ROUTE...]", store_kafka_topic);
 }
 
 std::string store_kafka_service(Config& config, std::string_view value, std::string_view key)

@@ -59,8 +59,9 @@ struct Option {
 
 const std::vector<Option>& options();
 
-// The rows of polis-consumer and of polis-propagator.
+// The rows of polis-consumer, of polis-propagator and of the workflows.
 std::vector<Option> consumer_options();
 std::vector<Option> propagator_options();
+std::vector<Option> workflow_options();
 
 }  // namespace infra::config

@@ -390,6 +390,7 @@ std::vector<Option> make_options()
     append(table, outbox_options());
     append(table, broker_options());
     append(table, consumer_options());
+    append(table, workflow_options());
     append(table, propagator_options());
     return table;
 }

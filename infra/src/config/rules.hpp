@@ -152,6 +152,9 @@ Rule sink(SinkConfig& (*field)(Config&));
 Rule positive_seconds(std::chrono::seconds& (*field)(Config&));  // PERIOD_IN_SECONDS
 Rule networks(std::vector<domain::Network>& (*field)(Config&));
 
+// Stores each of NAME=VALUE[,NAME=VALUE...] with `store`; `wanted` is what is said of what is no such list.
+std::string store_pairs(Config& config, std::string_view value, const char* wanted, const Store& store);
+
 // Stores of the consumer's maps; `key` is the topic, name or property.
 std::string store_kafka_topic(Config& config, std::string_view value, std::string_view key);
 std::string store_kafka_topics(Config& config, std::string_view value, std::string_view key);

@@ -157,7 +157,15 @@ private:
         if (results.front().refusal) return;
         std::size_t events = 0;
         for (const auto& request : batch) events += request.prepared().size();
-        committed_({batch.size(), events, duration});
+        CommittedBatch committed{batch.size(), events, duration};
+        for (const auto& result : results) {
+            for (const auto& answer : result.events) {
+                if (!answer) continue;
+                committed.measurements.insert(committed.measurements.end(), answer->measurements.begin(),
+                                              answer->measurements.end());
+            }
+        }
+        committed_(committed);
     }
 
     std::vector<app::AppendResult> store(const std::vector<Request>& batch)
@@ -271,7 +279,7 @@ private:
     {
         bool fresh = !transaction_;
         for (int attempt = 0;; ++attempt) {
-            if (!transaction_) transaction_.emplace(options_.database_url);
+            if (!transaction_) transaction_.emplace(options_.database_url, options_.workflows);
             try {
                 return run_once(events, end, stream);
             } catch (const ConnectionLost&) {

@@ -2,6 +2,7 @@
 
 #include "app/decode_message.hpp"
 #include "pg/binary.hpp"
+#include "pg/workflow_rows.hpp"
 
 #include <algorithm>
 #include <chrono>
@@ -136,8 +137,9 @@ void add_text_or_null(BinaryArray& array, std::string_view text)
 
 }  // namespace
 
-IngestTransaction::IngestTransaction(const std::string& database_url)
-    : session_(connect(database_url, {"polis-api writer", std::chrono::seconds(30)}))
+IngestTransaction::IngestTransaction(const std::string& database_url,
+                                     const domain::workflow::Registry* workflows)
+    : registry_(workflows), session_(connect(database_url, {"polis-api writer", std::chrono::seconds(30)}))
 {
     pipeline_.emplace(native(*session_));
     pipeline_->prepare("begin", "BEGIN");
@@ -150,6 +152,7 @@ IngestTransaction::IngestTransaction(const std::string& database_url)
     pipeline_->prepare("insert", insert_sql);
     pipeline_->prepare("steps", steps_sql);
     pipeline_->prepare("quarantine", quarantine_sql);
+    prepare_workflow_statements(*pipeline_);
     pipeline_->prepare("take_over_request", take_over_request_sql);
     pipeline_->prepare("take_over_derived", take_over_derived_sql);
     pipeline_->prepare("notify", "SELECT pg_notify('polis_outbox', '')");
@@ -231,7 +234,7 @@ void IngestTransaction::send_quarantine(const app::StreamBatch& stream)
 }
 
 domain::IngestPlan IngestTransaction::plan(std::span<const domain::PreparedEvent* const> batch,
-                                           const app::StreamBatch* stream)
+                                           const app::StreamBatch* stream, Workflows& workflows)
 {
     BinaryArray request_digests(BinaryArray::Element::uuid);
     BinaryArray derived_digests(BinaryArray::Element::uuid);
@@ -244,13 +247,19 @@ domain::IngestPlan IngestTransaction::plan(std::span<const domain::PreparedEvent
     pipeline_->send("newest", {});
     pipeline_->send("request_keys", {&requests, 1});
     pipeline_->send("derived_keys", {&derived, 1});
+    const bool any_triggers = registry_ != nullptr && send_instance_lookup(*pipeline_, batch);
     if (stream != nullptr) send_steps(*stream);
     const auto results = pipeline_->sync();
     if (stream != nullptr) check_steps(results.back().get(), stream->steps.size());
     std::optional<domain::Uuid> newest;
     if (PQntuples(results[2].get()) > 0) newest = uuid_field(results[2].get(), 0, 0);
     domain::FamilyIds ids(system_now(), newest, random_bits);
-    return domain::plan_ingest(batch, read_keys(results[3].get(), results[4].get()), ids);
+    if (any_triggers) {
+        workflows.emplace(*registry_, read_instances(results[5].get()), ids.now(),
+                          [&ids] { return ids.next(); });
+    }
+    return domain::plan_ingest(batch, read_keys(results[3].get(), results[4].get()), ids,
+                               workflows ? &*workflows : nullptr);
 }
 
 void IngestTransaction::send_rows(const domain::IngestPlan& plan)
@@ -315,10 +324,13 @@ std::vector<domain::IngestAnswer> IngestTransaction::run(std::span<const domain:
                                                          End end, bool notify, const app::StreamBatch* stream)
 {
     committing_ = false;
-    auto plan = this->plan(batch, stream);
+    Workflows workflows;
+    auto plan = this->plan(batch, stream, workflows);
+    const auto rows = workflows ? workflows->take() : domain::workflow::Batch::Rows();
     if (stream != nullptr && !stream->quarantined.empty()) send_quarantine(*stream);
     if (!plan.events.empty()) send_rows(plan);
-    if (notify && !plan.outbox.empty()) pipeline_->send("notify", {});
+    send_workflow_rows(*pipeline_, rows);
+    if (notify && !(plan.outbox.empty() && rows.messages.empty())) pipeline_->send("notify", {});
     committing_ = end == End::commit;
     pipeline_->send(end == End::commit ? "commit" : "rollback", {});
     const auto results = pipeline_->sync();

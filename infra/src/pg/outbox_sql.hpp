@@ -40,14 +40,15 @@ constexpr const char* shelf_sql =
     "WHERE d.subscription_id = $1::int2 AND d.lane = ANY($2::int2[]) AND d.seq > c.acked_seq "
     "AND d.replayed_at IS NULL ORDER BY 1, 2";
 constexpr const char* read_sql =
-    "SELECT o.lane, o.seq, o.key_hash, o.event_id, o.topic, o.payload "
+    "SELECT o.lane, o.seq, o.key_hash, o.event_id, o.topic, o.payload, o.key, "
+    "(extract(epoch FROM o.due_at) * 1000000)::bigint "
     "FROM unnest($1::int2[], $2::int8[], $3::int8[]) l(lane, after, rows_max) CROSS JOIN LATERAL "
     "(SELECT * FROM outbox x WHERE x.lane = l.lane AND x.seq > l.after ORDER BY x.seq LIMIT l.rows_max) o";
 constexpr const char* fetch_sql =
-    "SELECT o.lane, o.seq, o.key_hash, o.event_id, o.topic, o.payload FROM outbox o "
+    "SELECT o.lane, o.seq, o.key_hash, o.event_id, o.topic, o.payload, o.key, NULL FROM outbox o "
     "WHERE o.lane = $1::int2 AND o.seq = ANY($2::int8[]) UNION ALL "
     // A dead letter that is replayed may have outlived its row.
-    "SELECT d.lane, d.seq, d.key_hash, d.event_id, d.topic, d.payload FROM dead_letters d "
+    "SELECT d.lane, d.seq, d.key_hash, d.event_id, d.topic, d.payload, d.key, NULL FROM dead_letters d "
     "WHERE d.subscription_id = $3::int2 AND d.lane = $1::int2 AND d.seq = ANY($2::int8[]) AND NOT EXISTS "
     "(SELECT FROM outbox o WHERE o.lane = d.lane AND o.seq = d.seq) ORDER BY 2";
 // Only rows of lanes that are still ours. What lies in the future stays until it is due: its order is kept.
@@ -79,10 +80,11 @@ told AS (
     INSERT INTO lane_progress (subscription_id, lane, acked_seq) SELECT $1::int2, lane, $3::int8 FROM moved
     ON CONFLICT DO NOTHING),
 shelved AS (
-    INSERT INTO outbox_retries AS r (subscription_id, lane, seq, key_hash, attempts, next_at, last_error, history)
-    SELECT $1::int2, moved.lane, t.seq, t.key_hash, t.attempts, t.next_at, t.last_error, t.tried::jsonb
-    FROM moved, unnest($5::int8[], $6::int8[], $7::int8[], $8::timestamptz[], $9::text[], $15::text[])
-         t(seq, key_hash, attempts, next_at, last_error, tried)
+    INSERT INTO outbox_retries AS r (subscription_id, lane, seq, key_hash, attempts, next_at, last_error, history,
+                                     adopted)
+    SELECT $1::int2, moved.lane, t.seq, t.key_hash, t.attempts, t.next_at, t.last_error, t.tried::jsonb, t.adopted = 1
+    FROM moved, unnest($5::int8[], $6::int8[], $7::int8[], $8::timestamptz[], $9::text[], $15::text[], $18::int8[])
+         t(seq, key_hash, attempts, next_at, last_error, tried, adopted)
     ON CONFLICT (subscription_id, lane, seq) DO UPDATE
     SET attempts = EXCLUDED.attempts, next_at = EXCLUDED.next_at, last_error = EXCLUDED.last_error,
         history = r.history || EXCLUDED.history),
@@ -90,9 +92,9 @@ delivered AS (
     UPDATE outbox_retries r SET delivered_at = clock_timestamp() FROM moved
     WHERE r.subscription_id = $1::int2 AND r.lane = moved.lane AND r.seq = ANY($10::int8[])),
 dead AS (
-    INSERT INTO dead_letters AS d (subscription_id, lane, seq, key_hash, event_id, topic, payload, attempts, last_error,
-                                   reason, history)
-    SELECT $1::int2, o.lane, o.seq, o.key_hash, o.event_id, o.topic, o.payload, t.attempts, t.last_error, t.reason,
+    INSERT INTO dead_letters AS d (subscription_id, lane, seq, key_hash, event_id, topic, payload, key, attempts,
+                                   last_error, reason, history)
+    SELECT $1::int2, o.lane, o.seq, o.key_hash, o.event_id, o.topic, o.payload, o.key, t.attempts, t.last_error, t.reason,
            coalesce(r.history, '[]') || t.tried::jsonb
     FROM moved JOIN outbox o ON o.lane = moved.lane
     JOIN unnest($11::int8[], $12::int8[], $13::text[], $16::text[], $17::text[])

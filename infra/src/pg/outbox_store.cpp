@@ -266,7 +266,10 @@ private:
                             domain::parse_uuid(PQgetvalue(result, row, 3)).value(),
                             PQgetvalue(result, row, 4),
                             std::string(PQgetvalue(result, row, 5),
-                                        static_cast<std::size_t>(PQgetlength(result, row, 5)))});
+                                        static_cast<std::size_t>(PQgetlength(result, row, 5))),
+                            PQgetvalue(result, row, 6)});
+            if (PQgetisnull(result, row, 7) == 0)
+                rows.back().due_at = domain::TimePoint{std::chrono::microseconds{integer(result, row, 7)}};
         }
         return rows;
     }
@@ -308,6 +311,7 @@ private:
             next_at(Element::timestamptz);
         BinaryArray error(Element::text), delivered(Element::int8);
         BinaryArray dead(Element::int8), dead_attempts(Element::int8), dead_error(Element::text);
+        BinaryArray adopted(Element::int8);
         BinaryArray tried(Element::text), dead_reason(Element::text), dead_tried(Element::text);
         for (const auto& row : s.shelved) {
             seq.add(row.seq);
@@ -316,6 +320,7 @@ private:
             next_at.add_time(row.next_at);
             row.last_error.empty() ? error.add_null() : error.add_text(row.last_error);
             tried.add_text(history_of(row));
+            adopted.add(std::int64_t{row.adopted ? 1 : 0});
         }
         for (const auto number : s.delivered) delivered.add(number);
         for (const auto& row : s.dead) {
@@ -331,7 +336,7 @@ private:
             id_.param(),         lane.param(),          acked.param(),      epoch.param(), seq.param(),
             key_hash.param(),    attempts.param(),      next_at.param(),    error.param(), delivered.param(),
             dead.param(),        dead_attempts.param(), dead_error.param(), gone.param(),  tried.param(),
-            dead_reason.param(), dead_tried.param()};
+            dead_reason.param(), dead_tried.param(),    adopted.param()};
         pipeline_->send("settle", params);
     }
 

@@ -18,9 +18,6 @@
 namespace infra::sinks {
 namespace {
 
-// Answers are read only to keep the connection usable; who answers more loses it.
-constexpr std::size_t answer_bytes_max = std::size_t{4} * 1024;
-
 // Kept of the answer to a delivery that failed, for operators.
 constexpr std::size_t excerpt_bytes_max = 256;
 
@@ -104,10 +101,24 @@ Headers headers_of(const domain::OutboxMessage& message, const HttpSinkOptions& 
     return headers;
 }
 
+Headers headers_of(const HttpCall& call)
+{
+    Headers headers;
+    append(headers, "Content-Type", call.body.empty() ? "" : "application/json");
+    append(headers, "Accept", "application/json");
+    append(headers, "Expect", "");
+    if (!call.idempotency_key.empty()) append(headers, "Idempotency-Key", header_value(call.idempotency_key));
+    for (const auto& [name, value] : call.headers) append(headers, name, value);
+    return headers;
+}
+
 }  // namespace
 
 HttpTransfer::HttpTransfer(const HttpSinkOptions& options)
-    : easy_(curl_easy_init()), guard_(options.guard ? &*options.guard : nullptr)
+    : easy_(curl_easy_init()),
+      keeps_answer_(static_cast<bool>(options.call)),
+      answer_bytes_max_(options.answer_bytes_max),
+      guard_(options.guard ? &*options.guard : nullptr)
 {
     if (!easy_) throw std::bad_alloc();
     set_policy();
@@ -152,19 +163,42 @@ void HttpTransfer::prepare(Job job, const HttpSinkOptions& options)
 {
     job_ = std::move(job);
     body_bytes_ = 0;
-    excerpt_.clear();
+    answer_.clear();
     refused_ = false;
+    if (options.call) return prepare_call(options);
     Headers headers = headers_of(job_.message, options);
     set(easy(), CURLOPT_HTTPHEADER, headers.get());
     headers_ = std::move(headers);  // only now: libcurl held the old list until here
-    set(easy(), CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(job_.message.payload.size()));
-    set(easy(), CURLOPT_POSTFIELDS, job_.message.payload.c_str());
+    set_body(job_.message.payload);
+}
+
+void HttpTransfer::prepare_call(const HttpSinkOptions& options)
+{
+    call_ = options.call(job_.message);
+    Headers headers = headers_of(call_);
+    set(easy(), CURLOPT_HTTPHEADER, headers.get());
+    headers_ = std::move(headers);
+    set(easy(), CURLOPT_URL, call_.url.c_str());
+    if (call_.body.empty() && call_.method != "POST") {
+        set(easy(), CURLOPT_HTTPGET, 1L);
+    } else {
+        set(easy(), CURLOPT_POST, 1L);
+        set_body(call_.body);
+    }
+    set(easy(), CURLOPT_CUSTOMREQUEST, call_.method.c_str());
+}
+
+// libcurl does not copy it.
+void HttpTransfer::set_body(const std::string& body)
+{
+    set(easy(), CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(body.size()));
+    set(easy(), CURLOPT_POSTFIELDS, body.c_str());
 }
 
 domain::DeliveryOutcome HttpTransfer::outcome(CURLcode code) const
 {
     // read_body() ended the transfer: the status had arrived by then.
-    const bool answered = code == CURLE_OK || (code == CURLE_WRITE_ERROR && body_bytes_ > answer_bytes_max);
+    const bool answered = code == CURLE_OK || (code == CURLE_WRITE_ERROR && body_bytes_ > answer_bytes_max_);
     if (!answered && refused_)
         return {.verdict = domain::Verdict::retry, .error = "the destination's address is not allowed"};
     if (!answered) return {.verdict = domain::Verdict::retry, .error = curl_easy_strerror(code)};
@@ -175,7 +209,16 @@ domain::DeliveryOutcome HttpTransfer::outcome(CURLcode code) const
     std::optional<std::chrono::seconds> retry_after;
     if (wait > 0) retry_after = std::chrono::seconds{wait};
     auto outcome = domain::classify_http_status(static_cast<unsigned>(status), retry_after);
-    if (outcome.verdict != domain::Verdict::delivered) outcome.excerpt = printable(excerpt_);
+    if (outcome.verdict != domain::Verdict::delivered)
+        outcome.excerpt = printable(answer_.substr(0, excerpt_bytes_max));
+    if (!keeps_answer_) return outcome;
+    outcome.status = static_cast<unsigned>(status);
+    if (body_bytes_ > answer_bytes_max_) {
+        return {.verdict = domain::Verdict::rejected,
+                .error = "the answer is larger than " + std::to_string(answer_bytes_max_) + " bytes",
+                .status = outcome.status};
+    }
+    outcome.answer = answer_;
     return outcome;
 }
 
@@ -190,10 +233,11 @@ std::size_t HttpTransfer::read_body(char* data, std::size_t size, std::size_t co
 {
     auto& transfer = *static_cast<HttpTransfer*>(self);
     const std::size_t bytes = size * count;
-    if (transfer.excerpt_.size() < excerpt_bytes_max)
-        transfer.excerpt_.append(data, std::min(bytes, excerpt_bytes_max - transfer.excerpt_.size()));
+    const std::size_t kept_max = transfer.keeps_answer_ ? transfer.answer_bytes_max_ : excerpt_bytes_max;
+    if (transfer.answer_.size() < kept_max)
+        transfer.answer_.append(data, std::min(bytes, kept_max - transfer.answer_.size()));
     transfer.body_bytes_ += bytes;
-    return transfer.body_bytes_ <= answer_bytes_max ? bytes : 0;
+    return transfer.body_bytes_ <= transfer.answer_bytes_max_ ? bytes : 0;
 }
 
 // The address that is checked is the one that is connected to: no second look-up lies in between.

@@ -44,12 +44,17 @@ private:
     static std::size_t read_body(char* data, std::size_t size, std::size_t count, void* self);
     static curl_socket_t open_socket(void* self, curlsocktype purpose, curl_sockaddr* address);
     void set_policy();
+    void prepare_call(const HttpSinkOptions& options);
+    void set_body(const std::string& body);
 
     std::unique_ptr<CURL, EasyDelete> easy_;
     std::unique_ptr<curl_slist, SlistDelete> headers_;
     Job job_;
     std::size_t body_bytes_ = 0;
-    std::string excerpt_;  // the start of the answer
+    std::string answer_;  // of what is kept of it
+    HttpCall call_;
+    const bool keeps_answer_;
+    const std::size_t answer_bytes_max_;
     const domain::AddressPolicy* guard_;
     bool refused_ = false;  // the guard said no to an address
 };

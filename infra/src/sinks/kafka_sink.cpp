@@ -99,7 +99,7 @@ public:
     void send(const domain::OutboxMessage& message, Done done)
     {
         auto headers = headers_of(message, options_.subscription);
-        const std::string key = std::to_string(message.key_hash);
+        const std::string key = message.key.empty() ? std::to_string(message.key_hash) : message.key;
         const std::string& topic = options_.topic.empty() ? message.topic : options_.topic;
         auto carried = std::make_unique<Done>(std::move(done));
         std::unique_lock lock(mutex_);

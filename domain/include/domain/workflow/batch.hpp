@@ -63,8 +63,8 @@ public:
     Batch(const Registry& registry, std::map<InstanceKey, Instance> known, TimePoint now,
           std::function<Uuid()> new_id);
 
-    // False when nothing came of it.
-    bool apply(const Trigger& trigger, const Uuid& event_id);
+    // False when nothing came of it. Messages take the family's ordinals after `ordinal`, which moves on.
+    bool apply(const Trigger& trigger, const Uuid& event_id, unsigned& ordinal);
     // Of the last apply().
     const std::vector<Measurement>& measurements() const { return measurements_; }
 
@@ -82,7 +82,7 @@ private:
         bool changed = false;
     };
 
-    bool postpone(const Trigger& trigger, std::string_view ordering_key);
+    bool apply(const Trigger& trigger);
     void send(const InstanceKey& key, Message message);
     void send_to_self(const Trigger& trigger, TimePoint due);
     void put(std::string topic, std::string ordering_key, std::string record_key, std::string payload,
@@ -91,7 +91,9 @@ private:
     const Registry& registry_;
     std::map<InstanceKey, Entry> entries_;
     const TimePoint now_;
-    const std::function<Uuid()> new_id_;
+    const std::function<Uuid()> new_id_;  // for more messages than a family has members
+    Uuid event_id_{};
+    unsigned ordinal_ = 0;
     std::vector<Transition> history_;
     std::vector<MessageRow> messages_;
     std::vector<Measurement> measurements_;

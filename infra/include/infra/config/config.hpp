@@ -4,6 +4,7 @@
 #include "domain/propagation/payload_template.hpp"
 #include "domain/propagation/send_policy.hpp"
 #include "domain/propagation/tick_schedule.hpp"
+#include "domain/workflow/workflow.hpp"
 #include "infra/log/level.hpp"
 
 #include <boost/json/object.hpp>
@@ -128,6 +129,17 @@ struct EventHubConfig {
     bool legacy_use_kafka = false;
 };
 
+// Where the calls of workflows go.
+struct CallEndpoint {
+    std::string url;         // of http(s); a call's path is appended
+    Milliseconds timeout{};  // of one try; 0 = OUTBOX_TIMEOUT_SECONDS
+};
+
+struct WorkflowConfig {
+    domain::workflow::Settings settings;
+    std::map<std::string, CallEndpoint, std::less<>> endpoints;
+};
+
 struct LogConfig {
     LogLevel level = LogLevel::info;
     LogFormat format = LogFormat::json;
@@ -177,6 +189,7 @@ struct Config {
     RulesConfig rules;
     KafkaConfig kafka;
     EventHubConfig event_hub;
+    WorkflowConfig workflows;
     LogConfig log;
     PropagatorConfig propagator;
     std::string otel_endpoint;  // empty = no telemetry

@@ -2,12 +2,14 @@
 
 #include "app/ports/event_log.hpp"
 #include "app/ports/stream_log.hpp"
+#include "domain/workflow/registry.hpp"
 
 #include <chrono>
 #include <cstddef>
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 namespace infra::pg {
 
@@ -16,6 +18,8 @@ struct EventWriterOptions {
     std::size_t batch_rows_max = 1000;  // events of one transaction, unless one request alone has more
     std::size_t queue_rows_max = 20'000;
     std::size_t queue_bytes_max = 64 * 1024 * 1024;
+    const domain::workflow::Registry* workflows =
+        nullptr;  // null: events trigger none. Must outlive the writer.
 };
 
 // What one committed batch was, for metrics.
@@ -23,6 +27,7 @@ struct CommittedBatch {
     std::size_t requests;
     std::size_t events;
     std::chrono::nanoseconds duration;
+    std::vector<domain::workflow::Measurement> measurements = {};
 };
 
 // The event log's writer: one thread, one connection, group commit. It takes everything that waits and

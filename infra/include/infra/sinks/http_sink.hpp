@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -12,6 +13,15 @@
 #include <vector>
 
 namespace infra {
+
+// A request that is not the delivery of a payload to one URL.
+struct HttpCall {
+    std::string method;
+    std::string url;
+    std::string body = {};             // JSON; empty = none
+    std::string idempotency_key = {};  // any text
+    std::vector<std::pair<std::string, std::string>> headers = {};
+};
 
 struct HttpSinkOptions {
     std::string url;
@@ -21,6 +31,9 @@ struct HttpSinkOptions {
     std::vector<std::pair<std::string, std::string>> headers = {};
     std::vector<std::string> secrets = {};  // keys of Standard Webhooks: every message is signed with each
     std::optional<domain::AddressPolicy> guard = {};  // asked before every connection
+    // Set: what a message asks for, instead of a POST of its payload to `url`. The answer is kept.
+    std::function<HttpCall(const domain::OutboxMessage&)> call = {};
+    std::size_t answer_bytes_max = std::size_t{4} * 1024;  // who answers more loses the connection
 };
 
 // POSTs each message to one URL as a CloudEvent in binary mode. All transfers run on one thread of the sink,

@@ -15,9 +15,10 @@ struct KafkaSinkOptions {
     std::string subscription = {};        // sent as `ce_subscription` when not empty
 };
 
-// Produces each message as a CloudEvent in binary mode: value = payload, `ce_*` headers, and the hash of the
-// ordering key as the record's key, so that a key stays in one partition. The producer is idempotent, and a
-// message is done when the broker's report says so. All reports come on one thread of the sink.
+// Produces each message as a CloudEvent in binary mode: value = payload, `ce_*` headers, and as the record's
+// key the message's, or the hash of its ordering key, so that a key stays in one partition. The producer is
+// idempotent, and a message is done when the broker's report says so. All reports come on one thread of the
+// sink.
 class KafkaSink final : public app::MessageSink {
 public:
     // Throws std::runtime_error when librdkafka refuses the configuration.

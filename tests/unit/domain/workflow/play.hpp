@@ -41,7 +41,8 @@ public:
     std::vector<std::string> apply(const workflow::Trigger& trigger)
     {
         workflow::Batch batch(registry_, stored_, now, [this] { return new_id(); });
-        changed = batch.apply(trigger, new_id());
+        unsigned ordinal = 0;
+        changed = batch.apply(trigger, new_id(), ordinal);
         measured = batch.measurements();
         auto rows = batch.take();
         for (const auto* instance : rows.instances) stored_[instance->key] = through_database(*instance);

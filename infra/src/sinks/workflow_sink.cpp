@@ -1,0 +1,159 @@
+#include "infra/sinks/workflow_sink.hpp"
+
+#include "app/ingest.hpp"
+#include "domain/coercion.hpp"
+#include "domain/json.hpp"
+#include "infra/sinks/http_sink.hpp"
+
+#include <exception>
+#include <optional>
+#include <stdexcept>
+#include <utility>
+
+namespace infra {
+namespace {
+
+using domain::DeliveryOutcome;
+using domain::Verdict;
+using domain::workflow::CallOrder;
+using domain::workflow::Reply;
+using domain::workflow::Trigger;
+using Done = app::MessageSink::Done;
+
+// A reply is an event, and an event is at most that large.
+constexpr std::size_t answer_bytes_max = std::size_t{1} << 20U;
+
+DeliveryOutcome not_ours()
+{
+    return {.verdict = Verdict::rejected,
+            .error = "this is no message of a workflow",
+            .blame = domain::Blame::ours};
+}
+
+DeliveryOutcome after(const app::AppendResult& result)
+{
+    // Nobody is to blame while the database is away: it charges no attempt.
+    if (result.refusal)
+        return {.verdict = Verdict::retry, .error = "the event is not stored yet", .charged = false};
+    if (result.events.front()) return {};
+    return {.verdict = Verdict::rejected,
+            .error = "the database cannot hold the event",
+            .blame = domain::Blame::ours};
+}
+
+void store(app::EventLog& log, Trigger trigger, Done done)
+{
+    std::vector<domain::PreparedEvent> events;
+    events.push_back(app::self_event(std::move(trigger)));
+    log.append(std::move(events),
+               [done = std::move(done)](const app::AppendResult& result) { done(after(result)); });
+}
+
+class SelfSink final : public app::MessageSink {
+public:
+    explicit SelfSink(app::EventLog& log) : log_(log) {}
+
+    void send(const domain::OutboxMessage& message, Done done) override
+    {
+        std::optional<Trigger> trigger;
+        try {
+            trigger = domain::workflow::parse_trigger(message.payload);
+        } catch (const std::exception&) {
+            return done(not_ours());
+        }
+        store(log_, *std::move(trigger), std::move(done));
+    }
+
+    void stop() override {}  // the log answers everything, also while it stops
+
+private:
+    app::EventLog& log_;
+};
+
+Reply reply_of(const CallOrder& order, const DeliveryOutcome& outcome)
+{
+    Reply reply{order.call.step, order.call.attempt, outcome.status, nullptr, outcome.error};
+    if (auto document = domain::parse_json(outcome.answer)) reply.body = std::move(document->value);
+    return reply;
+}
+
+class CallSink final : public app::MessageSink {
+public:
+    CallSink(HttpSinkOptions options, std::string url, std::uint32_t attempts_max, app::EventLog& log)
+        : url_(std::move(url)), attempts_max_(attempts_max), log_(log), http_(with_call(std::move(options)))
+    {
+    }
+
+    void send(const domain::OutboxMessage& message, Done done) override
+    {
+        std::optional<CallOrder> order;
+        try {
+            order = domain::workflow::parse_call(message.payload);
+        } catch (const std::exception&) {
+            return done(not_ours());
+        }
+        http_.send(message, [this, order = *std::move(order), attempt = message.attempts + 1,
+                             done = std::move(done)](DeliveryOutcome outcome) {
+            const bool again = outcome.verdict == Verdict::abandoned ||
+                               (outcome.verdict == Verdict::retry && attempt < attempts_max_);
+            if (again) return done(std::move(outcome));
+            store(log_, {order.instance, reply_of(order, outcome)}, done);
+        });
+    }
+
+    void stop() override { http_.stop(); }
+
+private:
+    HttpSinkOptions with_call(HttpSinkOptions options) const
+    {
+        options.answer_bytes_max = answer_bytes_max;
+        options.call = [url = url_](const domain::OutboxMessage& message) {
+            const auto order = domain::workflow::parse_call(message.payload);
+            const auto& body = order.call.body;
+            return HttpCall{order.call.method, url + order.call.path,
+                            body.is_null() ? std::string() : domain::json_text(body),
+                            order.idempotency_key()};
+        };
+        return options;
+    }
+
+    const std::string url_;
+    const std::uint32_t attempts_max_;
+    app::EventLog& log_;
+    HttpSink http_;
+};
+
+}  // namespace
+
+std::unique_ptr<app::MessageSink> make_workflow_sink(const Config& config,
+                                                     const domain::SubscriptionSettings& settings,
+                                                     app::EventLog& log)
+{
+    const auto name = settings.sink.substr(workflow_sink_scheme.size());
+    if (name.empty()) return std::make_unique<SelfSink>(log);
+    const auto endpoint = config.workflows.endpoints.find(name);
+    if (endpoint == config.workflows.endpoints.end())
+        throw std::invalid_argument("the endpoint is not configured for this worker");
+    HttpSinkOptions options;
+    options.url = endpoint->second.url;
+    options.timeout =
+        endpoint->second.timeout.count() > 0 ? endpoint->second.timeout : config.outbox.send_timeout;
+    options.in_flight_max = config.outbox.in_flight_max;
+    return std::make_unique<CallSink>(std::move(options), endpoint->second.url,
+                                      settings.attempts_max.value_or(config.outbox.attempts_max), log);
+}
+
+ConfiguredSubscriptions workflow_subscriptions(const WorkflowConfig& workflows)
+{
+    ConfiguredSubscriptions subscriptions;
+    subscriptions["workflows"] = {
+        {"topics", {domain::workflow::self_topic}}, {"sink", workflow_sink_scheme}, {"start", "beginning"}};
+    for (const auto& [name, endpoint] : workflows.endpoints) {
+        subscriptions["workflow-" + name] = {{"topics", {domain::workflow::call_topic(name)}},
+                                             {"sink", std::string(workflow_sink_scheme) + name},
+                                             {"start", "beginning"}};
+    }
+    return subscriptions;
+}
+
+}  // namespace infra
