@@ -7,6 +7,7 @@
 #include "api/metrics_handler.hpp"
 #include "api/quarantine_handler.hpp"
 #include "api/subscriptions_handler.hpp"
+#include "api/tasks_handler.hpp"
 #include "api/workflows_handler.hpp"
 #include "infra/http/server.hpp"
 #include "infra/ingest_policy.hpp"
@@ -93,13 +94,15 @@ public:
                           metrics_.measured(sample.name, sample.value);
                   }),
           ingest_(prepare_, registry, writer_, pool_, metrics_),
-          quarantine_(config, prepare_, writer_, pool_)
+          quarantine_(config, prepare_, writer_, pool_),
+          results_(pool_)
     {
         add_routes();
         api::add_subscription_routes(router_, pool_, config.outbox.allowed_networks,
                                      !config.kafka.bootstrap_servers.empty());
         api::add_dead_letter_routes(router_, pool_);
         api::add_workflow_routes(router_, pool_, writer_, workflows_);
+        api::add_task_routes(router_, pool_, prepare_, writer_, results_);
         server_.emplace(server_options(config), router_,
                         [this](std::string_view method, std::string_view route, unsigned status,
                                std::chrono::nanoseconds duration) {
@@ -123,6 +126,7 @@ public:
         }
         wake_.notify_all();
         if (maintenance_.joinable()) maintenance_.join();
+        results_.stop();
         server_->drain(limit);
         writer_.stop();
         pool_.stop();
@@ -220,6 +224,7 @@ private:
     pg::EventWriter writer_;
     api::IngestHandler ingest_;
     api::QuarantineHandler quarantine_;
+    api::TaskResults results_;
     http::Router router_;
     std::mutex mutex_;
     std::condition_variable wake_;

@@ -1,6 +1,7 @@
 #include "api/metrics_handler.hpp"
 
 #include "api/answers.hpp"
+#include "pg/base_scenario_metrics.hpp"
 
 namespace infra::api {
 namespace {
@@ -22,16 +23,15 @@ constexpr auto backlog_sql =
 
 void show_metrics(pg::QueryPool& pool, Metrics& metrics, const http::Reply& reply)
 {
-    const auto show = [&metrics, reply] { reply(metrics_text(metrics.text())); };
     pool.submit(
-        [&metrics, show](soci::session& session) {
+        [&metrics, reply](soci::session& session) {
             long long depth = 0;
             double oldest = 0;
             session << backlog_sql, soci::into(depth), soci::into(oldest);
             metrics.outbox(static_cast<std::size_t>(depth), oldest);
-            show();
+            reply(metrics_text(metrics.text() + pg::base_scenario_metrics(session)));
         },
-        show);
+        [&metrics, reply] { reply(metrics_text(metrics.text())); });
 }
 
 }  // namespace infra::api

@@ -303,6 +303,7 @@ private:
             const bool kafka = hub.legacy_use_kafka && !hub.legacy_use_http;
             config.event_hub.mode = kafka ? EventHubMode::kafka : EventHubMode::http;
         }
+        for (auto& problem : complete_orchestrators(config, binary_)) fault(std::move(problem));
         if (binary_ == Binary::propagator) complete_streams();
     }
 

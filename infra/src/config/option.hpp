@@ -59,9 +59,14 @@ struct Option {
 
 const std::vector<Option>& options();
 
-// The rows of polis-consumer, of polis-propagator and of the workflows.
+// The rows of polis-consumer, of polis-propagator, of the workflows and of the orchestrators.
 std::vector<Option> consumer_options();
 std::vector<Option> propagator_options();
 std::vector<Option> workflow_options();
+std::vector<Option> orchestrator_options();
+
+// What follows from the options of the orchestrators: endpoints, the hub's topic and subscription. Returns
+// what is wrong.
+std::vector<std::string> complete_orchestrators(Config& config, Binary binary);
 
 }  // namespace infra::config
