@@ -25,7 +25,9 @@ pg::EventWriterOptions writer_options(const Config& config, const domain::workfl
 domain::workflow::Registry workflow_registry(const Config& config)
 {
     domain::workflow::Registry registry;
-    domain::workflow::register_builtin_workflows(registry, config.workflows.settings);
+    auto settings = config.workflows.settings;
+    if (config.event_hub.mode != EventHubMode::http) settings.task_hub_patience = config.event_hub.patience;
+    domain::workflow::register_builtin_workflows(registry, settings);
     return registry;
 }
 

@@ -11,6 +11,7 @@
 #include "api/quarantine_handler.hpp"
 #include "api/subscriptions_handler.hpp"
 #include "api/tracing.hpp"
+#include "api/tasks_handler.hpp"
 #include "api/workflows_handler.hpp"
 #include "infra/http/server.hpp"
 #include "infra/ingest_policy.hpp"
@@ -101,6 +102,7 @@ public:
           ingest_(prepare_, registry, log_, pool_, metrics_),
           quarantine_(config, prepare_, log_, pool_),
           stream_({config.database.url, config.http.followers_max}, pool_, metrics_),
+          results_(pool_),
           housekeeper_(config, metrics_)
     {
         add_routes(registry);
@@ -111,6 +113,7 @@ public:
             router_.wrap([tracer](const http::Route& route) { return api::traced(*tracer, route); });
         }
         api::add_workflow_routes(router_, pool_, log_, workflows_);
+        api::add_task_routes(router_, pool_, prepare_, log_, results_);
         server_.emplace(server_options(config), router_,
                         [this](std::string_view method, std::string_view route, unsigned status,
                                std::chrono::nanoseconds duration) {
@@ -137,6 +140,7 @@ public:
         if (maintenance_.joinable()) maintenance_.join();
         housekeeper_.stop();
         stream_.stop(std::min<std::chrono::milliseconds>(limit, followers_drain_max));
+        results_.stop();
         server_->drain(limit);
         writer_.stop();
         pool_.stop();
@@ -248,6 +252,7 @@ private:
     api::IngestHandler ingest_;
     api::QuarantineHandler quarantine_;
     api::EventStream stream_;
+    api::TaskResults results_;
     http::Router router_;
     std::mutex mutex_;
     std::condition_variable wake_;

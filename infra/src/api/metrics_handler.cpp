@@ -5,18 +5,18 @@
 #include "pg/lag_queries.hpp"
 
 #include <boost/json.hpp>
+#include "pg/base_scenario_metrics.hpp"
 
 namespace infra::api {
 
 void show_metrics(pg::QueryPool& pool, Metrics& metrics, const http::Reply& reply)
 {
-    const auto show = [&metrics, reply] { reply(metrics_text(metrics.text())); };
     pool.submit(
-        [&metrics, show](soci::session& session) {
+        [&metrics, reply](soci::session& session) {
             metrics.outbox(pg::read_lag(session));
-            show();
+            reply(metrics_text(metrics.text() + pg::base_scenario_metrics(session)));
         },
-        show);
+        [&metrics, reply] { reply(metrics_text(metrics.text())); });
 }
 
 void show_lag(pg::QueryPool& pool, const http::Reply& reply)

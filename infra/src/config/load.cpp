@@ -287,6 +287,7 @@ private:
             const bool kafka = hub.legacy_use_kafka && !hub.legacy_use_http;
             config.event_hub.mode = kafka ? EventHubMode::kafka : EventHubMode::http;
         }
+        for (auto& problem : complete_orchestrators(config, binary_)) fault(std::move(problem));
         if (binary_ == Binary::propagator) {
             for (auto& problem : complete_streams(config.propagator, config.kafka)) fault(std::move(problem));
         }

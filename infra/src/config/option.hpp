@@ -60,12 +60,17 @@ struct Option {
 const std::vector<Option>& options();
 
 // Rows of the table that have a file of their own: logging, polis-consumer, polis-propagator, what only files of
-// the scenarios conductor have, retention and workflows.
+// the scenarios conductor have, retention, workflows and orchestrators.
 std::vector<Option> log_options();
 std::vector<Option> consumer_options();
 std::vector<Option> propagator_options();
 std::vector<Option> conductor_options();
 std::vector<Option> retention_options();
 std::vector<Option> workflow_options();
+std::vector<Option> orchestrator_options();
+
+// What follows from the options of the orchestrators: endpoints, the hub's topic and subscription. Returns
+// what is wrong.
+std::vector<std::string> complete_orchestrators(Config& config, Binary binary);
 
 }  // namespace infra::config

@@ -354,7 +354,7 @@ std::vector<Option> broker_options()
         {.name = "EVENT_HUB_MODE",
          .yaml_path = "event_hub.mode",
          .default_note = "http, or what USE_HTTP or USE_KAFKA says",
-         .used_by = api | worker,
+         .used_by = api | worker | consumer,
          .rule = one_of<EventHubMode>(
              {{"http", EventHubMode::http}, {"kafka", EventHubMode::kafka}, {"amqp", EventHubMode::amqp}}, {},
              [](Config & c) -> auto& { return c.event_hub.mode; }),
@@ -362,13 +362,13 @@ std::vector<Option> broker_options()
         {.name = "USE_HTTP",
          .yaml_path = "event_hub.use_http",
          .default_text = "false",
-         .used_by = api | worker,
+         .used_by = api | worker | consumer,
          .rule = boolean([](Config & c) -> auto& { return c.event_hub.legacy_use_http; }),
          .help = "Older form of EVENT_HUB_MODE=http; wins over USE_KAFKA."},
         {.name = "USE_KAFKA",
          .yaml_path = "event_hub.use_kafka",
          .default_text = "false",
-         .used_by = api | worker,
+         .used_by = api | worker | consumer,
          .rule = boolean([](Config & c) -> auto& { return c.event_hub.legacy_use_kafka; }),
          .help = "Older form of EVENT_HUB_MODE=kafka."},
     };
@@ -387,6 +387,7 @@ std::vector<Option> make_options()
     append(table, broker_options());
     append(table, consumer_options());
     append(table, workflow_options());
+    append(table, orchestrator_options());
     append(table, propagator_options());
     append(table, conductor_options());
     return table;

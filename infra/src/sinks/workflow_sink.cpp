@@ -4,6 +4,7 @@
 #include "domain/coercion.hpp"
 #include "domain/json.hpp"
 #include "infra/sinks/http_sink.hpp"
+#include "sinks/bearer_token.hpp"
 
 #include <exception>
 #include <optional>
@@ -22,6 +23,7 @@ using Done = app::MessageSink::Done;
 
 // A reply is an event, and an event is at most that large.
 constexpr std::size_t answer_bytes_max = std::size_t{1} << 20U;
+constexpr unsigned unauthorized = 401;
 
 DeliveryOutcome not_ours()
 {
@@ -80,8 +82,13 @@ Reply reply_of(const CallOrder& order, const DeliveryOutcome& outcome)
 
 class CallSink final : public app::MessageSink {
 public:
-    CallSink(HttpSinkOptions options, std::string url, std::uint32_t attempts_max, app::EventLog& log)
-        : url_(std::move(url)), attempts_max_(attempts_max), log_(log), http_(with_call(std::move(options)))
+    CallSink(HttpSinkOptions options, const CallEndpoint& endpoint, std::uint32_t attempts_max,
+             app::EventLog& log)
+        : url_(endpoint.url),
+          bearer_(endpoint.bearer),
+          attempts_max_(attempts_max),
+          log_(log),
+          http_(with_call(std::move(options)))
     {
     }
 
@@ -93,32 +100,40 @@ public:
         } catch (const std::exception&) {
             return done(not_ours());
         }
-        http_.send(message, [this, order = *std::move(order), attempt = message.attempts + 1, trace = message.trace,
-                             done = std::move(done)](DeliveryOutcome outcome) {
+        auto finish = [this, order = *std::move(order), attempt = message.attempts + 1,
+                       trace = message.trace, done = std::move(done)](DeliveryOutcome outcome) {
+            if (outcome.status == unauthorized && bearer_.forget()) outcome.verdict = Verdict::retry;
             const bool again = outcome.verdict == Verdict::abandoned ||
                                (outcome.verdict == Verdict::retry && attempt < attempts_max_);
             if (again) return done(std::move(outcome));
             store(log_, {order.instance, reply_of(order, outcome)}, trace, done);
-        });
+        };
+        // Asked for here and not on the sink's thread, where it would hold up the answers of other calls.
+        if (!bearer_.authorization())
+            return finish({.verdict = Verdict::retry, .error = "no access token for the endpoint"});
+        http_.send(message, std::move(finish));
     }
 
     void stop() override { http_.stop(); }
 
 private:
-    HttpSinkOptions with_call(HttpSinkOptions options) const
+    HttpSinkOptions with_call(HttpSinkOptions options)
     {
         options.answer_bytes_max = answer_bytes_max;
-        options.call = [url = url_](const domain::OutboxMessage& message) {
+        options.call = [this](const domain::OutboxMessage& message) {
             const auto order = domain::workflow::parse_call(message.payload);
             const auto& body = order.call.body;
-            return HttpCall{order.call.method, url + order.call.path,
-                            body.is_null() ? std::string() : domain::json_text(body),
-                            order.idempotency_key()};
+            HttpCall call{order.call.method, url_ + order.call.path,
+                          body.is_null() ? std::string() : domain::json_text(body), order.idempotency_key()};
+            const auto authorization = bearer_.authorization().value_or("");
+            if (!authorization.empty()) call.headers.emplace_back("Authorization", authorization);
+            return call;
         };
         return options;
     }
 
     const std::string url_;
+    sinks::BearerToken bearer_;
     const std::uint32_t attempts_max_;
     app::EventLog& log_;
     HttpSink http_;
@@ -140,7 +155,7 @@ std::unique_ptr<app::MessageSink> make_workflow_sink(const Config& config,
     options.timeout =
         endpoint->second.timeout.count() > 0 ? endpoint->second.timeout : config.outbox.send_timeout;
     options.in_flight_max = config.outbox.in_flight_max;
-    return std::make_unique<CallSink>(std::move(options), endpoint->second.url,
+    return std::make_unique<CallSink>(std::move(options), endpoint->second,
                                       settings.attempts_max.value_or(config.outbox.attempts_max), log);
 }
 
@@ -153,6 +168,9 @@ ConfiguredSubscriptions workflow_subscriptions(const WorkflowConfig& workflows)
         subscriptions["workflow-" + name] = {{"topics", {domain::workflow::call_topic(name)}},
                                              {"sink", std::string(workflow_sink_scheme) + name},
                                              {"start", "beginning"}};
+        if (endpoint.attempts_max > 0)
+            subscriptions["workflow-" + name]["max_attempts"] =
+                static_cast<std::int64_t>(endpoint.attempts_max);
     }
     return subscriptions;
 }

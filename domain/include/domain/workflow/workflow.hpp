@@ -165,6 +165,8 @@ struct Definition {
 struct Settings {
     std::chrono::milliseconds step_deadline{std::chrono::hours{1}};
     bool city_guide_legacy_topic = false;  // `tts` beside `tts.requested`
+    // Tasks travel through the hub, for at most so long; empty = they are carried out at once.
+    std::optional<std::chrono::milliseconds> task_hub_patience = {};
 };
 
 }  // namespace domain::workflow

@@ -134,6 +134,19 @@ struct EventHubConfig {
     // set.
     bool legacy_use_http = false;
     bool legacy_use_kafka = false;
+    Milliseconds patience{};  // how long a task waits for the hub
+};
+
+// How an endpoint is told who calls: by a token, or by one that a server grants for client credentials.
+// Never log it.
+struct BearerConfig {
+    std::string token;
+    std::string token_url;  // empty = no server
+    std::string client_id;
+    std::string client_secret;
+    std::string scope;
+    Milliseconds timeout{};         // of one request of a token
+    Milliseconds refresh_before{};  // its end
 };
 
 struct LogFileConfig {
@@ -143,11 +156,27 @@ struct LogFileConfig {
 struct CallEndpoint {
     std::string url;         // of http(s); a call's path is appended
     Milliseconds timeout{};  // of one try; 0 = OUTBOX_TIMEOUT_SECONDS
+    BearerConfig bearer = {};
+    std::uint32_t attempts_max = 0;  // 0 = OUTBOX_MAX_ATTEMPTS
 };
 
 struct WorkflowConfig {
     domain::workflow::Settings settings;
     std::map<std::string, CallEndpoint, std::less<>> endpoints;
+};
+
+// The orchestrators 001 and 000. load_config() turns both into endpoints.
+struct TasksConfig {
+    std::string revenue_url;
+    std::string rebates_url;
+    std::string specialty_url;
+    Milliseconds call_timeout{};
+};
+
+struct UrbanApiConfig {
+    CallEndpoint endpoint;  // no URL = none
+    std::string auth_server_url;
+    std::string realm;
 };
 
 struct LogConfig {
@@ -203,6 +232,8 @@ struct Config {
     KafkaConfig kafka;
     EventHubConfig event_hub;
     WorkflowConfig workflows;
+    TasksConfig tasks;
+    UrbanApiConfig urban_api;
     LogConfig log;
     PropagatorConfig propagator;
     std::string otel_endpoint;      // empty = no telemetry

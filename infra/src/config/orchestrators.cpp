@@ -1,0 +1,60 @@
+#include "config/option.hpp"
+#include "domain/workflow/task_request.hpp"
+
+namespace infra::config {
+namespace {
+
+constexpr const char* hub_subscription = "hub";
+
+// What carries tasks to the hub. They come back to polis-consumer.
+void complete_hub(Config& config, Binary binary)
+{
+    if (config.event_hub.mode != EventHubMode::kafka) return;
+    if (binary == Binary::consumer)
+        config.kafka.topics.try_emplace(config.kafka.topic, domain::workflow::task_queued);
+    if (binary == Binary::worker) {
+        config.outbox.subscriptions[hub_subscription] = {{"topics", {domain::workflow::hub_topic}},
+                                                         {"sink", "kafka:" + config.kafka.topic},
+                                                         {"start", "beginning"}};
+    }
+}
+
+void complete_tasks(Config& config)
+{
+    const auto add = [&config](const char* name, const std::string& url) {
+        config.workflows.endpoints[name] = {.url = url, .timeout = config.tasks.call_timeout};
+    };
+    add("revenue", config.tasks.revenue_url);
+    add("rebates", config.tasks.rebates_url);
+    add("specialty", config.tasks.specialty_url);
+}
+
+std::string complete_urban(Config& config)
+{
+    auto& urban = config.urban_api;
+    auto& bearer = urban.endpoint.bearer;
+    if (!urban.auth_server_url.empty()) {
+        if (!bearer.token.empty()) return "URBAN_API_TOKEN: give either a token or URBAN_API_AUTH_URL";
+        if (urban.realm.empty() || bearer.client_id.empty() || bearer.client_secret.empty())
+            return "URBAN_API_AUTH_URL: needs URBAN_API_AUTH_REALM, URBAN_API_CLIENT_ID and "
+                   "URBAN_API_CLIENT_SECRET";
+        bearer.token_url =
+            urban.auth_server_url + "/realms/" + urban.realm + "/protocol/openid-connect/token";
+    }
+    if (!urban.endpoint.url.empty()) config.workflows.endpoints["urban"] = urban.endpoint;
+    return {};
+}
+
+}  // namespace
+
+std::vector<std::string> complete_orchestrators(Config& config, Binary binary)
+{
+    complete_hub(config, binary);
+    if (binary != Binary::worker) return {};
+    complete_tasks(config);
+    auto problem = complete_urban(config);
+    if (problem.empty()) return {};
+    return {std::move(problem)};
+}
+
+}  // namespace infra::config

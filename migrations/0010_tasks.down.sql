@@ -1,0 +1,2 @@
+DROP VIEW service_requests;
+DROP VIEW tasks;
