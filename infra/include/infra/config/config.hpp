@@ -149,9 +149,6 @@ struct BearerConfig {
     Milliseconds refresh_before{};  // its end
 };
 
-struct LogFileConfig {
-    std::string path;
-    std::optional<LogLevel> level = {};  // empty = that of standard error
 // Where the calls of workflows go.
 struct CallEndpoint {
     std::string url;         // of http(s); a call's path is appended
@@ -177,6 +174,11 @@ struct UrbanApiConfig {
     CallEndpoint endpoint;  // no URL = none
     std::string auth_server_url;
     std::string realm;
+};
+
+struct LogFileConfig {
+    std::string path;
+    std::optional<LogLevel> level = {};  // empty = that of standard error
 };
 
 struct LogConfig {
