@@ -189,8 +189,7 @@ void DeliverOutbox::adopt_requests()
     }
     if (lanes.empty()) return;
     auto requests = store_.requests(lanes, requests_max);
-    // Many timers may be due at once.
-    if (requests.size() == static_cast<std::size_t>(requests_max)) requests_at_ = Clock::now();
+    if (std::cmp_equal(requests.size(), requests_max)) requests_at_ = {};  // many timers may be due at once
     for (auto& request : requests) owned_.at(request.lane).lane.adopt(std::move(request.entry));
 }
 
@@ -224,18 +223,14 @@ void DeliverOutbox::write_settlements()
 
 void DeliverOutbox::send_due()
 {
-    const auto now = system_now();
     for (auto& [lane, owned] : owned_) {
         if (owned.surplus) continue;
         const auto room = sendable();
         if (room == 0) return;
-        auto due = owned.lane.take_due(now, room);
+        auto due = owned.lane.take_due(system_now(), room);
         if (due.empty()) continue;
-        auto messages = store_.fetch(lane, due);
-        for (auto& message : messages) {
-            message.attempts = owned.lane.attempts(message.seq);
-            send(owned, message);
-        }
+        const auto messages = store_.fetch(lane, due);
+        for (const auto& message : messages) send(owned, message);
         if (messages.size() < due.size()) settle_missing(owned, std::move(due), messages);
     }
 }

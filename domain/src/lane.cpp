@@ -88,12 +88,6 @@ std::optional<TimePoint> Lane::next_due() const
     return earliest;
 }
 
-std::uint32_t Lane::attempts(std::int64_t seq) const
-{
-    const auto at = shelf_.find(seq);
-    return at == shelf_.end() ? 0 : at->second.attempts;
-}
-
 void Lane::settle(std::int64_t seq, const DeliveryOutcome& outcome, TimePoint now)
 {
     if (in_flight_.erase(seq) == 0) return;

@@ -101,7 +101,6 @@ public:
                                        std::size_t rows_max = std::numeric_limits<std::size_t>::max());
     std::optional<TimePoint> next_due() const;
 
-    std::uint32_t attempts(std::int64_t seq) const;
     void settle(std::int64_t seq, const DeliveryOutcome& outcome, TimePoint now);
 
     std::size_t in_flight() const { return in_flight_.size(); }

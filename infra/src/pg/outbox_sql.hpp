@@ -41,14 +41,16 @@ constexpr const char* shelf_sql =
     "AND d.replayed_at IS NULL ORDER BY 1, 2";
 constexpr const char* read_sql =
     "SELECT o.lane, o.seq, o.key_hash, o.event_id, o.topic, o.payload, o.key, "
-    "(extract(epoch FROM o.due_at) * 1000000)::bigint "
+    "(extract(epoch FROM o.due_at) * 1000000)::bigint, NULL "
     "FROM unnest($1::int2[], $2::int8[], $3::int8[]) l(lane, after, rows_max) CROSS JOIN LATERAL "
     "(SELECT * FROM outbox x WHERE x.lane = l.lane AND x.seq > l.after ORDER BY x.seq LIMIT l.rows_max) o";
 constexpr const char* fetch_sql =
-    "SELECT o.lane, o.seq, o.key_hash, o.event_id, o.topic, o.payload, o.key, NULL FROM outbox o "
+    "SELECT o.lane, o.seq, o.key_hash, o.event_id, o.topic, o.payload, o.key, NULL, r.attempts "
+    "FROM outbox o LEFT JOIN outbox_retries r ON r.subscription_id = $3::int2 AND r.lane = o.lane AND r.seq "
+    "= o.seq "
     "WHERE o.lane = $1::int2 AND o.seq = ANY($2::int8[]) UNION ALL "
     // A dead letter that is replayed may have outlived its row.
-    "SELECT d.lane, d.seq, d.key_hash, d.event_id, d.topic, d.payload, d.key, NULL FROM dead_letters d "
+    "SELECT d.lane, d.seq, d.key_hash, d.event_id, d.topic, d.payload, d.key, NULL, NULL FROM dead_letters d "
     "WHERE d.subscription_id = $3::int2 AND d.lane = $1::int2 AND d.seq = ANY($2::int8[]) AND NOT EXISTS "
     "(SELECT FROM outbox o WHERE o.lane = d.lane AND o.seq = d.seq) ORDER BY 2";
 // Only rows of lanes that are still ours. What lies in the future stays until it is due: its order is kept.

@@ -270,6 +270,7 @@ private:
                             PQgetvalue(result, row, 6)});
             if (PQgetisnull(result, row, 7) == 0)
                 rows.back().due_at = domain::TimePoint{std::chrono::microseconds{integer(result, row, 7)}};
+            rows.back().attempts = static_cast<std::uint32_t>(integer(result, row, 8));
         }
         return rows;
     }

@@ -1,6 +1,7 @@
 // The event log's writer alone, without HTTP and JSON parsing: `bench-writer DATABASE_URL RUN EVENTS`. The
 // events are prepared beforehand, the same mix as load/ingest.lua; at most `outstanding_max` appends of 100
-// wait at any time.
+// wait at any time. With a fourth argument `steps` every event is a step of a workflow: city guides from the
+// route to the second audio.
 #include "app/ingest.hpp"
 #include "domain/service_registry.hpp"
 #include "infra/pg/event_writer.hpp"
@@ -57,6 +58,32 @@ std::vector<Append> make_appends(const app::PrepareEvent& prepare, std::uint64_t
     return appends;
 }
 
+// Every route is confirmed, gets two stories and hears both: four turns with five messages.
+std::vector<Append> make_steps(const app::PrepareEvent& prepare, std::uint64_t run, std::size_t events)
+{
+    std::vector<Append> appends(events / events_per_append);
+    const std::size_t routes = appends.size() * events_per_append / 4;
+    const auto say = [&](std::size_t i, std::string_view service, const std::string& rest) {
+        const auto text =
+            R"({"route_id":")" + std::to_string(run) + "-" + std::to_string(i % routes) + '"' + rest + "}";
+        const auto document = domain::parse_json(text);
+        appends[i / events_per_append].push_back(*prepare.prepare(service, *document, {}));
+    };
+    for (std::size_t i = 0; i < appends.size() * events_per_append; ++i) {
+        const auto phase = i / routes;
+        if (phase == 0) {
+            say(i, "route.confirmed", R"(,"mode":"foot")");
+        } else if (phase == 1) {
+            say(i, "story.generate.completed",
+                R"(,"stories":[{"story_id":"a","markdown":"One."},{"story_id":"b","markdown":"Two."}])");
+        } else {
+            say(i, "tts.completed",
+                phase == 2 ? R"(,"story_id":"a","audio_id":"x")" : R"(,"story_id":"b","audio_id":"y")");
+        }
+    }
+    return appends;
+}
+
 double cpu_seconds()
 {
     rusage usage{};
@@ -71,15 +98,18 @@ double cpu_seconds()
 
 int main(int argc, char** argv)
 {
-    if (argc != 4) return 2;
+    if (argc != 4 && argc != 5) return 2;
     domain::ServiceRegistry registry;
     domain::register_builtin_services(registry);
-    const app::PrepareEvent prepare(registry, {});
-    auto appends =
-        make_appends(prepare, std::strtoull(argv[2], nullptr, 10), std::strtoull(argv[3], nullptr, 10));
+    domain::workflow::Registry workflows;
+    domain::workflow::register_builtin_workflows(workflows, {});
+    const app::PrepareEvent prepare(registry, {}, &workflows);
+    const auto make = argc == 5 ? make_steps : make_appends;
+    auto appends = make(prepare, std::strtoull(argv[2], nullptr, 10), std::strtoull(argv[3], nullptr, 10));
 
     infra::pg::EventWriterOptions options;
     options.database_url = argv[1];
+    options.workflows = &workflows;
     std::atomic<std::size_t> batches = 0;
     std::atomic<std::size_t> stored = 0;
     infra::pg::EventWriter writer(options, [&](const infra::pg::CommittedBatch&) { ++batches; });

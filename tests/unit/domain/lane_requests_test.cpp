@@ -51,6 +51,35 @@ TEST_SUITE("domain/lane requests")
         CHECK(lane.take_settlement().delivered == std::vector<std::int64_t>{5, 7});
     }
 
+    TEST_CASE("a message with a due time waits in the database, and comes back when it is asked for")
+    {
+        auto lane = lane_of();
+        auto timer = message(1, 1);
+        timer.due_at = now + std::chrono::hours{1};
+        lane.offer({timer, message(2, 2)});
+        CHECK(lane.take()->seq == 2);
+        CHECK(lane.take() == nullptr);
+        CHECK(lane.waiting() == 0);
+        CHECK(!lane.next_due());
+        lane.settle(2, {}, now);
+        const auto settlement = lane.take_settlement();
+        CHECK(settlement.acked_seq == 2);
+        REQUIRE(settlement.shelved.size() == 1);
+        CHECK(!settlement.shelved[0].adopted);
+        CHECK(settlement.shelved[0].next_at == *timer.due_at);
+
+        lane.adopt({.seq = 1, .key_hash = 1, .next_at = *timer.due_at});
+        CHECK(lane.take_due(*timer.due_at, 10) == std::vector<std::int64_t>{1});
+        lane.settle(1, {}, *timer.due_at);
+        CHECK(lane.take_settlement().delivered == std::vector<std::int64_t>{1});
+
+        auto again = lane_of({{.seq = 1, .key_hash = 1, .next_at = *timer.due_at}});
+        again.offer({timer});
+        CHECK(again.take() == nullptr);
+        CHECK(again.waiting() == 1);
+        CHECK(again.take_settlement().shelved.empty());
+    }
+
     TEST_CASE("due entries are capped")
     {
         auto lane =
