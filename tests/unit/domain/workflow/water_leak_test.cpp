@@ -33,7 +33,7 @@ TEST_SUITE("domain/workflow/water_leak")
               Texts{R"($call.valves  {"workflow":"water-leak","id":"17","step":"valve","attempt":1,)"
                     R"("endpoint":"valves","method":"POST","path":"/close","body":{"leak_id":17}})"});
         CHECK(leak.state().status == "closing");
-        CHECK(leak.apply(leak.answer(200)) == Texts{R"(crew.requested  {"leak_id":17})"});
+        CHECK(leak.apply(leak.answer(200)) == Texts{R"(crew.requested water-leak/17 {"leak_id":17})"});
         CHECK(leak.hear("leak.repaired", R"({"leak_id":17})").empty());
         CHECK(leak.state().status == "completed");
     }
