@@ -91,12 +91,17 @@ public:
           pool_(config.database.pool_size, config.database.url, "polis-api"),
           writer_(writer_options(config),
                   [this](const pg::CommittedBatch& batch) {
+                      writer_busy_ns_ += batch.duration.count();
                       metrics_.ingest_batch(batch.events, batch.duration);
                   }),
           log_(writer_, tracer),
           ingest_(prepare_, registry, log_, pool_, metrics_),
           quarantine_(config, prepare_, log_, pool_),
-          stream_({config.database.url, config.http.followers_max}, pool_, metrics_),
+          stream_({config.database.url,
+                   config.http.followers_max,
+                   {},
+                   [this] { return std::chrono::nanoseconds(writer_busy_ns_.load()); }},
+                  pool_, metrics_),
           housekeeper_(config, metrics_)
     {
         add_routes(registry);
@@ -235,6 +240,7 @@ private:
 
     const std::string_view mode_;
     Metrics metrics_;
+    std::atomic<std::int64_t> writer_busy_ns_ = 0;
     app::PrepareEvent prepare_;
     pg::QueryPool pool_;
     pg::EventWriter writer_;
