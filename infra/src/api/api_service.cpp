@@ -94,6 +94,7 @@ public:
           pool_(config.database.pool_size, config.database.url, "polis-api"),
           writer_(writer_options(config, &workflows_),
                   [this](const pg::CommittedBatch& batch) {
+                      writer_busy_ns_ += batch.duration.count();
                       metrics_.ingest_batch(batch.events, batch.duration);
                       for (const auto& sample : batch.measurements)
                           metrics_.measured(sample.name, sample.value);
@@ -101,8 +102,11 @@ public:
           log_(writer_, tracer),
           ingest_(prepare_, registry, log_, pool_, metrics_),
           quarantine_(config, prepare_, log_, pool_),
-          stream_({config.database.url, config.http.followers_max}, pool_, metrics_),
-          results_(pool_),
+          stream_({config.database.url,
+                   config.http.followers_max,
+                   {},
+                   [this] { return std::chrono::nanoseconds(writer_busy_ns_.load()); }},
+                  pool_, metrics_),
           housekeeper_(config, metrics_)
     {
         add_routes(registry);
@@ -245,6 +249,7 @@ private:
     const std::string_view mode_;
     Metrics metrics_;
     const domain::workflow::Registry workflows_;
+    std::atomic<std::int64_t> writer_busy_ns_ = 0;
     app::PrepareEvent prepare_;
     pg::QueryPool pool_;
     pg::EventWriter writer_;

@@ -43,6 +43,35 @@ private:
     std::size_t events_ = 32;  // of a megabyte each that is still bearable
 };
 
+// Ingest comes first: while the writer is at work for more than half of the time, a round of the stream is
+// followed by a pause of nineteen times what it cost.
+class Budget {
+public:
+    using Clock = std::chrono::steady_clock;
+    using Time = std::chrono::nanoseconds;
+
+    void round_begins() { began_ = Clock::now(); }
+
+    // `hub` and `writer`: their work since the start.
+    Time pause_after(Time hub, Time writer)
+    {
+        const auto now = Clock::now();
+        const Time cost = (now - began_) + (hub - hub_);
+        const bool busy = writer - writer_ > (now - looked_) / 2;
+        hub_ = hub;
+        writer_ = writer;
+        looked_ = now;
+        return busy ? std::min<Time>(cost * 19, pause_max) : Time(0);
+    }
+
+private:
+    static constexpr Time pause_max = std::chrono::seconds(10);
+    Clock::time_point began_ = Clock::now();
+    Clock::time_point looked_ = Clock::now();
+    Time hub_{};
+    Time writer_{};
+};
+
 http::Response too_many()
 {
     auto response = http::problem(503, "Too many follow the events already. Try again later.");
@@ -151,21 +180,25 @@ private:
     {
         yield_to_ingest();
         std::unique_ptr<soci::session> session;
+        Budget budget;
         while (wait_for_followers()) {
-            bool faulty = false;
-            auto pause = read_interval + std::chrono::duration_cast<std::chrono::milliseconds>(
-                                             read_interval_per_follower * followers_.load());
+            std::chrono::nanoseconds pause = read_interval + read_interval_per_follower * followers_.load();
+            bool urgent = false;  // more can be read at once
+            budget.round_begins();
             try {
                 if (!session) session = pg::connect(options_.database_url, {"polis-api stream"});
-                if (read_round(*session)) continue;
+                urgent = read_round(*session);
             } catch (const pg::SqlError& error) {
                 log_warning("event stream waits for the database", {{"reason", error.what()}});
                 session.reset();
                 pause = pause_after_fault;
-                faulty = true;
             }
+            const auto rest = budget.pause_after(hub_.cpu_time(), options_.writer_busy());
+            if (urgent && rest.count() == 0) continue;
+            const bool patient = !session || rest.count() > 0;
             std::unique_lock lock(mutex_);
-            wake_.wait_for(lock, pause, [&] { return stopping_ || (!faulty && !past_.empty()); });
+            wake_.wait_for(lock, std::max(pause, rest),
+                           [&] { return stopping_ || (!patient && !past_.empty()); });
         }
     }
 

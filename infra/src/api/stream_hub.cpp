@@ -7,6 +7,8 @@
 #include <boost/asio/write.hpp>
 
 #include <algorithm>
+#include <ctime>
+#include <pthread.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -55,6 +57,15 @@ StreamHub::StreamHub(StreamLimits limits, NeedsPast needs_past, Ended ended)
 }
 
 StreamHub::~StreamHub() { stop(std::chrono::milliseconds(0)); }
+
+std::chrono::nanoseconds StreamHub::cpu_time()
+{
+    clockid_t clock{};
+    timespec spent{};
+    if (pthread_getcpuclockid(thread_.native_handle(), &clock) != 0) return {};
+    clock_gettime(clock, &spent);
+    return std::chrono::seconds(spent.tv_sec) + std::chrono::nanoseconds(spent.tv_nsec);
+}
 
 void StreamHub::run()
 {

@@ -53,6 +53,9 @@ public:
     // The answer to NeedsPast; null = nothing lies between that and `up_to`.
     void give_past(FollowerId id, std::shared_ptr<const StreamBlock> block, const domain::Uuid& up_to);
 
+    // Processor time of the hub's thread so far; for the reader's thread.
+    std::chrono::nanoseconds cpu_time();
+
     // Ends every follower after the write it is at, and cuts what is left after `limit`. Idempotent.
     void stop(std::chrono::milliseconds limit);
 
