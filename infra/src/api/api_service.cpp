@@ -107,6 +107,7 @@ public:
                    {},
                    [this] { return std::chrono::nanoseconds(writer_busy_ns_.load()); }},
                   pool_, metrics_),
+          results_(pool_),
           housekeeper_(config, metrics_)
     {
         add_routes(registry);
