@@ -298,11 +298,7 @@ private:
         }
         const auto no_color = sources_.env("NO_COLOR");  // https://no-color.org
         config.log.colour = sources_.stderr_is_terminal && !(no_color && !no_color->empty());
-        if (!is_given("EVENT_HUB_MODE")) {
-            const auto& hub = config.event_hub;
-            const bool kafka = hub.legacy_use_kafka && !hub.legacy_use_http;
-            config.event_hub.mode = kafka ? EventHubMode::kafka : EventHubMode::http;
-        }
+        if (!is_given("EVENT_HUB_MODE")) config.event_hub.mode = older_mode(config.event_hub);
         for (auto& problem : complete_orchestrators(config, binary_)) fault(std::move(problem));
         if (binary_ == Binary::propagator) complete_streams();
     }
@@ -358,12 +354,10 @@ private:
         if (binary_ == Binary::worker && kafka_sink && loaded_.config.kafka.bootstrap_servers.empty())
             fault("KAFKA_BOOTSTRAP_SERVERS: is required for the sink kafka:");
         const auto& ingest = loaded_.config.ingest;
-        if (ingest.queue_bytes_max < ingest.body_bytes_max) {
+        if (ingest.queue_bytes_max < ingest.body_bytes_max)
             fault("INGEST_QUEUE_BYTES_MAX: must not be below INGEST_BODY_BYTES_MAX");
-        }
-        if (ingest.queue_rows_max < ingest.batch_rows_max) {
+        if (ingest.queue_rows_max < ingest.batch_rows_max)
             fault("INGEST_QUEUE_ROWS_MAX: must not be below INGEST_BATCH_ROWS_MAX");
-        }
         if (binary_ != Binary::consumer) return;
         const auto& kafka = loaded_.config.kafka;
         if (kafka.bootstrap_servers.empty()) {
