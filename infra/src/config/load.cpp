@@ -282,11 +282,7 @@ private:
         }
         const auto no_color = sources_.env("NO_COLOR");  // https://no-color.org
         config.log.colour = sources_.stderr_is_terminal && !(no_color && !no_color->empty());
-        if (!is_given("EVENT_HUB_MODE")) {
-            const auto& hub = config.event_hub;
-            const bool kafka = hub.legacy_use_kafka && !hub.legacy_use_http;
-            config.event_hub.mode = kafka ? EventHubMode::kafka : EventHubMode::http;
-        }
+        if (!is_given("EVENT_HUB_MODE")) config.event_hub.mode = older_mode(config.event_hub);
         for (auto& problem : complete_orchestrators(config, binary_)) fault(std::move(problem));
         if (binary_ == Binary::propagator) {
             for (auto& problem : complete_streams(config.propagator, config.kafka)) fault(std::move(problem));

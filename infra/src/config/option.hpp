@@ -69,6 +69,9 @@ std::vector<Option> retention_options();
 std::vector<Option> workflow_options();
 std::vector<Option> orchestrator_options();
 
+// What USE_HTTP and USE_KAFKA say.
+EventHubMode older_mode(const EventHubConfig& hub);
+
 // What follows from the options of the orchestrators: endpoints, the hub's topic and subscription. Returns
 // what is wrong.
 std::vector<std::string> complete_orchestrators(Config& config, Binary binary);

@@ -47,14 +47,22 @@ std::string complete_urban(Config& config)
 
 }  // namespace
 
+EventHubMode older_mode(const EventHubConfig& hub)
+{
+    const bool kafka = hub.legacy_use_kafka && !hub.legacy_use_http;
+    return kafka ? EventHubMode::kafka : EventHubMode::http;
+}
+
 std::vector<std::string> complete_orchestrators(Config& config, Binary binary)
 {
     complete_hub(config, binary);
     if (binary != Binary::worker) return {};
     complete_tasks(config);
-    auto problem = complete_urban(config);
-    if (problem.empty()) return {};
-    return {std::move(problem)};
+    std::vector<std::string> problems;
+    if (config.event_hub.mode == EventHubMode::amqp)
+        problems.emplace_back("EVENT_HUB_MODE: amqp is not built in this version; use http or kafka");
+    if (auto problem = complete_urban(config); !problem.empty()) problems.push_back(std::move(problem));
+    return problems;
 }
 
 }  // namespace infra::config

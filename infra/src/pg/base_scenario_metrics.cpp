@@ -15,19 +15,20 @@ namespace {
 // Of the histogram, in seconds; the same stand in the statement.
 constexpr std::array bounds{"0.1", "0.2", "0.5", "1", "2", "5", "10", "30", "60", "120"};
 
-// An instance is a message. From the history, which also remembers the failure that a restart mended: a
-// counter never goes down.
+// A first transition is a message. From the history, which also remembers the failure that a restart mended:
+// a counter never goes down. The partial index workflow_history_base_scenarios holds all that is read.
 constexpr auto counts_sql =
-    "SELECT workflow, 'events', 0, count(*), 0::float8 FROM workflow_instances "
-    "WHERE workflow IN ('project-created', 'regional-scenario-created') GROUP BY workflow "
+    "SELECT workflow, 'events', 0, count(*), 0::float8 FROM workflow_history "
+    "WHERE workflow IN ('project-created', 'regional-scenario-created') AND number = 1 GROUP BY workflow "
     "UNION ALL "
     "SELECT workflow, outcome, width_bucket(seconds, ARRAY[0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 120]), "
     "count(*), sum(seconds)::float8 FROM "
-    "(SELECT h.workflow, CASE h.status WHEN 'failed' THEN 'error' ELSE 'success' END AS outcome, "
-    "extract(epoch FROM h.at - uuid7_time(w.first_event)) AS seconds "
-    "FROM workflow_history h JOIN workflow_instances w USING (workflow, id) "
-    "WHERE h.workflow IN ('project-created', 'regional-scenario-created') "
-    "AND h.status IN ('completed', 'not_found', 'failed')) ends GROUP BY 1, 2, 3";
+    "(SELECT e.workflow, CASE e.status WHEN 'failed' THEN 'error' ELSE 'success' END AS outcome, "
+    "extract(epoch FROM e.at - b.at) AS seconds "
+    "FROM workflow_history e JOIN workflow_history b ON b.workflow = e.workflow AND b.id = e.id "
+    "WHERE e.workflow IN ('project-created', 'regional-scenario-created') "
+    "AND b.workflow IN ('project-created', 'regional-scenario-created') "
+    "AND b.number = 1 AND e.status IN ('completed', 'not_found', 'failed')) ends GROUP BY 1, 2, 3";
 
 struct Counts {
     long long events = 0;

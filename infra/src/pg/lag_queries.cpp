@@ -7,7 +7,8 @@
 namespace infra::pg {
 namespace {
 
-// In a lane the first message is the oldest, so only its id is taken apart.
+// In a lane the first message is the oldest, so only its id is taken apart. A timer of a workflow waits for its time
+// and for nobody: until then it does not count.
 constexpr auto lag_sql = R"(
 SELECT s.name, coalesce(ahead.messages, 0)::bigint + shelf.behind, coalesce(ahead.capped, false)::int,
        coalesce(extract(epoch FROM now() - least(ahead.oldest, shelf.oldest)), 0)::float8, shelf.waiting, dead.letters,
@@ -22,9 +23,10 @@ LEFT JOIN LATERAL (
         FROM lane_cursors c WHERE c.subscription_id = s.id) lanes) ahead ON true
 CROSS JOIN LATERAL (
     SELECT count(*) AS waiting, count(*) FILTER (WHERE r.seq <= c.acked_seq) AS behind,
-           min(uuid7_time(o.event_id)) FILTER (WHERE r.seq <= c.acked_seq) AS oldest
+           min(greatest(uuid7_time(o.event_id), o.due_at)) FILTER (WHERE r.seq <= c.acked_seq) AS oldest
     FROM outbox_retries r JOIN lane_cursors c USING (subscription_id, lane) LEFT JOIN outbox o USING (lane, seq)
-    WHERE r.subscription_id = s.id AND r.delivered_at IS NULL) shelf
+    WHERE r.subscription_id = s.id AND r.delivered_at IS NULL
+          AND (r.adopted OR o.due_at IS NULL OR o.due_at <= now())) shelf
 CROSS JOIN LATERAL (
     SELECT count(*) AS letters FROM (SELECT FROM dead_letters d WHERE d.subscription_id = s.id AND d.replayed_at IS NULL
                                      LIMIT 10000) rows) dead
