@@ -12,8 +12,8 @@
 #include "infra/signals.hpp"
 #include "infra/sinks/logged_sink.hpp"
 #include "infra/sinks/sinks.hpp"
-#include "infra/trace/traced_sink.hpp"
 #include "infra/sinks/workflow_sink.hpp"
+#include "infra/trace/traced_sink.hpp"
 #include "startup.hpp"
 #include "version.hpp"
 

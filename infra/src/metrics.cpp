@@ -314,9 +314,8 @@ void Metrics::consumer_lag(const std::map<domain::PartitionId, std::int64_t>& la
     for (const auto& [id, messages] : lag) {
         auto& gauge = lags_[id];
         if (gauge == nullptr)
-            gauge = &lag_.Add({*orchestrator.begin(),
-                               {"topic", id.topic},
-                               {"partition", std::to_string(id.number)}});
+            gauge = &lag_.Add(
+                {*orchestrator.begin(), {"topic", id.topic}, {"partition", std::to_string(id.number)}});
         gauge->Set(static_cast<double>(messages));
     }
 }

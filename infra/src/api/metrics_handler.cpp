@@ -2,10 +2,10 @@
 
 #include "api/answers.hpp"
 #include "api/events_handler.hpp"
+#include "pg/base_scenario_metrics.hpp"
 #include "pg/lag_queries.hpp"
 
 #include <boost/json.hpp>
-#include "pg/base_scenario_metrics.hpp"
 
 namespace infra::api {
 

@@ -60,9 +60,10 @@ Result<NewTask> read_task(const app::PrepareEvent& prepare, std::string_view ser
     const auto id = new_task_id(key);
     (*task)["task_id"] = id;
     const auto text = json::serialize(*task);
-    auto event = prepare.prepare(service, {*task, text}, {.request_key = std::string(key),
-                                    .trace = domain::parse_trace_context(request.header("traceparent"),
-                                                                         request.header("tracestate"))});
+    auto event = prepare.prepare(
+        service, {*task, text},
+        {.request_key = std::string(key),
+         .trace = domain::parse_trace_context(request.header("traceparent"), request.header("tracestate"))});
     if (!event) return event.error();
     return NewTask{id, *std::move(event)};
 }

@@ -122,8 +122,7 @@ std::optional<http::Response> refusal(const Instance& instance, const Restart& r
 void restart(soci::session& session, const http::Request& request, const Restart& restart,
              const Registry& workflows, app::EventLog& log, const http::Reply& reply)
 {
-    const auto instance =
-        pg::read_instance(session, text_of(request, "workflow"), request.captures.at(0));
+    const auto instance = pg::read_instance(session, text_of(request, "workflow"), request.captures.at(0));
     if (!instance) return reply(unknown());
     if (auto no = refusal(*instance, restart, workflows)) return reply(*std::move(no));
     std::vector<domain::PreparedEvent> events;
@@ -168,8 +167,7 @@ void add_workflow_routes(http::Router& router, pg::QueryPool& pool, app::EventLo
                    if (!only.empty() && only != "failed")
                        return reply(http::problem(422, "only must be failed"));
                    pool.submit(
-                       [=, &workflows, &log,
-                        wish = Restart{step, !only.empty()}](soci::session& session) {
+                       [=, &workflows, &log, wish = Restart{step, !only.empty()}](soci::session& session) {
                            restart(session, request, wish, workflows, log, reply);
                        },
                        unavailable(reply));

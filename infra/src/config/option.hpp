@@ -59,8 +59,8 @@ struct Option {
 
 const std::vector<Option>& options();
 
-// Rows of the table that have a file of their own: logging, polis-consumer, polis-propagator, what only files of
-// the scenarios conductor have, retention, workflows and orchestrators.
+// Rows of the table that have a file of their own: logging, polis-consumer, polis-propagator, what only files
+// of the scenarios conductor have, retention, workflows and orchestrators.
 std::vector<Option> log_options();
 std::vector<Option> consumer_options();
 std::vector<Option> propagator_options();

@@ -351,26 +351,6 @@ std::vector<Option> broker_options()
              "Kafka topic name", Shown::plain, check_topic,
              [](Config & c) -> auto& { return c.kafka.topic; }),
          .help = "Topic of the orchestrator's events."},
-        {.name = "EVENT_HUB_MODE",
-         .yaml_path = "event_hub.mode",
-         .default_note = "http, or what USE_HTTP or USE_KAFKA says",
-         .used_by = api | worker | consumer,
-         .rule = one_of<EventHubMode>(
-             {{"http", EventHubMode::http}, {"kafka", EventHubMode::kafka}, {"amqp", EventHubMode::amqp}}, {},
-             [](Config & c) -> auto& { return c.event_hub.mode; }),
-         .help = "Transport of orchestrated tasks."},
-        {.name = "USE_HTTP",
-         .yaml_path = "event_hub.use_http",
-         .default_text = "false",
-         .used_by = api | worker | consumer,
-         .rule = boolean([](Config & c) -> auto& { return c.event_hub.legacy_use_http; }),
-         .help = "Older form of EVENT_HUB_MODE=http; wins over USE_KAFKA."},
-        {.name = "USE_KAFKA",
-         .yaml_path = "event_hub.use_kafka",
-         .default_text = "false",
-         .used_by = api | worker | consumer,
-         .rule = boolean([](Config & c) -> auto& { return c.event_hub.legacy_use_kafka; }),
-         .help = "Older form of EVENT_HUB_MODE=kafka."},
     };
 }
 

@@ -7,8 +7,8 @@
 namespace infra::pg {
 namespace {
 
-// In a lane the first message is the oldest, so only its id is taken apart. A timer of a workflow waits for its time
-// and for nobody: until then it does not count.
+// In a lane the first message is the oldest, so only its id is taken apart. A timer of a workflow waits for
+// its time and for nobody: until then it does not count.
 constexpr auto lag_sql = R"(
 SELECT s.name, coalesce(ahead.messages, 0)::bigint + shelf.behind, coalesce(ahead.capped, false)::int,
        coalesce(extract(epoch FROM now() - least(ahead.oldest, shelf.oldest)), 0)::float8, shelf.waiting, dead.letters,

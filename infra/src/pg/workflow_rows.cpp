@@ -117,9 +117,9 @@ void send_messages(Pipeline& pipeline, const std::vector<domain::workflow::Messa
         add_time_or_null(due_at, row.due_at);
         trace.add(row.trace);
     }
-    const Param params[] = {lane.param(),    key_hash.param(),     event_id.param(),
-                            topic.param(),   payload.param(),      ordering_key.param(),
-                            due_at.param(),  trace.parent.param(), trace.state.param()};
+    const Param params[] = {lane.param(),   key_hash.param(),     event_id.param(),
+                            topic.param(),  payload.param(),      ordering_key.param(),
+                            due_at.param(), trace.parent.param(), trace.state.param()};
     pipeline.send("workflow_messages", params);
 }
 

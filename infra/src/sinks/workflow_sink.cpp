@@ -100,8 +100,8 @@ public:
         } catch (const std::exception&) {
             return done(not_ours());
         }
-        auto finish = [this, order = *std::move(order), attempt = message.attempts + 1,
-                       trace = message.trace, done = std::move(done)](DeliveryOutcome outcome) {
+        auto finish = [this, order = *std::move(order), attempt = message.attempts + 1, trace = message.trace,
+                       done = std::move(done)](DeliveryOutcome outcome) {
             if (outcome.status == unauthorized && bearer_.forget()) outcome.verdict = Verdict::retry;
             const bool again = outcome.verdict == Verdict::abandoned ||
                                (outcome.verdict == Verdict::retry && attempt < attempts_max_);
