@@ -24,7 +24,7 @@ public:
     {
     }
 
-    // What was sent: "topic key payload" a message; keys of the engine's own topics are left out.
+    // What was sent: "topic key payload" a message; the keys of calls are left out.
     std::vector<std::string> hear(std::string_view service, std::string_view payload)
     {
         std::vector<std::string> without_id;
@@ -53,7 +53,7 @@ public:
             if (row.due_at) {
                 timers.push_back(row);
             } else {
-                const bool own = row.topic.starts_with('$');
+                const bool own = row.topic.starts_with(workflow::call_topic(""));
                 sent.push_back(row.topic + " " + (own ? "" : row.ordering_key) + " " + row.payload);
             }
         }
