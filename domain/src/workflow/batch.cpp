@@ -30,7 +30,10 @@ Batch::Batch(const Registry& registry, std::map<InstanceKey, Instance> known, Ti
              std::function<Uuid()> new_id)
     : registry_(registry), now_(now), new_id_(std::move(new_id))
 {
-    for (auto& [key, instance] : known) entries_.emplace(key, Entry{std::move(instance), true, false});
+    while (!known.empty()) {
+        auto node = known.extract(known.begin());
+        entries_.emplace(node.key(), Entry{std::move(node.mapped()), true, false});
+    }
 }
 
 bool Batch::apply(const Trigger& trigger, const Uuid& event_id, unsigned& ordinal)
@@ -90,8 +93,8 @@ void Batch::send_to_self(const Trigger& trigger, TimePoint due)
     put(std::string(self_topic), ordering_key, {}, trigger_json(trigger), due);
 }
 
-void Batch::put(std::string topic, std::string ordering_key, std::string record_key, std::string payload,
-                std::optional<TimePoint> due)
+void Batch::put(std::string topic, const std::string& ordering_key, std::string record_key,
+                std::string payload, std::optional<TimePoint> due)
 {
     const auto hash = ordering_hash(ordering_key);
     const auto id = ordinal_ < family_ordinal_max ? family_member(event_id_, ++ordinal_) : new_id_();

@@ -85,7 +85,7 @@ private:
     bool apply(const Trigger& trigger);
     void send(const InstanceKey& key, Message message);
     void send_to_self(const Trigger& trigger, TimePoint due);
-    void put(std::string topic, std::string ordering_key, std::string record_key, std::string payload,
+    void put(std::string topic, const std::string& ordering_key, std::string record_key, std::string payload,
              std::optional<TimePoint> due = {});
 
     const Registry& registry_;
