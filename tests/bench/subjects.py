@@ -147,9 +147,9 @@ class Worker:
         self.program.stop()
 
 
-def run_writer(cluster, events):
+def run_writer(cluster, events, *mode):
     meter = Meter(postgresql=cluster)
-    text, _, _ = timed(bench_bin_dir / "bench-writer", cluster.url, next(runs), events)
+    text, _, _ = timed(bench_bin_dir / "bench-writer", cluster.url, next(runs), events, *mode)
     result = last_json(text)
     return Sample(result["events"] / result["seconds"], result["events"],
                   {**meter.read(), "server": result["cpu_seconds"]},

@@ -30,7 +30,10 @@ Batch::Batch(const Registry& registry, std::map<InstanceKey, Instance> known, Ti
              std::function<Uuid()> new_id)
     : registry_(registry), now_(now), new_id_(std::move(new_id))
 {
-    for (auto& [key, instance] : known) entries_.emplace(key, Entry{std::move(instance), true, false});
+    while (!known.empty()) {
+        auto node = known.extract(known.begin());
+        entries_.emplace(node.key(), Entry{std::move(node.mapped()), true, false});
+    }
 }
 
 bool Batch::apply(const Trigger& trigger, const Uuid& event_id, unsigned& ordinal, const TraceContext* trace)

@@ -29,10 +29,10 @@ struct Incoming {
 // How a call ended. It comes exactly once for a pending step: what is late or repeated is dropped before.
 struct Reply {
     std::string step;
-    std::uint32_t attempt = 0;  // of the step: a reply to an earlier one is late
-    unsigned status = 0;        // of HTTP; 0 = no answer came
-    boost::json::value body;    // null where the answer was no JSON
-    std::string error;          // empty = 2xx
+    std::uint32_t attempt = 0;     // of the step: a reply to an earlier one is late
+    unsigned status = 0;           // of HTTP; 0 = no answer came
+    boost::json::value body = {};  // null where the answer was no JSON
+    std::string error = {};        // empty = 2xx
 
     bool ok() const { return error.empty(); }
 };
