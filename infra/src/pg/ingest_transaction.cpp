@@ -2,13 +2,13 @@
 
 #include "app/clocks.hpp"
 #include "app/decode_message.hpp"
+#include "app/randomness.hpp"
 #include "failpoint.hpp"
 #include "pg/binary.hpp"
 
 #include <algorithm>
 #include <chrono>
 #include <cstring>
-#include <random>
 
 namespace infra::pg {
 namespace {
@@ -62,16 +62,6 @@ constexpr auto take_over_request_sql =
 constexpr auto take_over_derived_sql =
     "INSERT INTO derived_keys (digest, event_id) SELECT * FROM unnest($1::uuid[], $2::uuid[]) "
     "ON CONFLICT (digest) DO UPDATE SET event_id = EXCLUDED.event_id";
-
-std::uint64_t random_bits()
-{
-    thread_local std::mt19937_64 generator = [] {
-        std::random_device device;
-        std::seed_seq seed{device(), device(), device(), device()};
-        return std::mt19937_64(seed);
-    }();
-    return generator();
-}
 
 domain::Uuid uuid_field(const PGresult* result, int row, int column)
 {
@@ -265,7 +255,7 @@ domain::IngestPlan IngestTransaction::plan(std::span<const domain::PreparedEvent
     if (stream != nullptr) check_steps(results.back().get(), stream->steps.size());
     std::optional<domain::Uuid> newest;
     if (PQntuples(results[2].get()) > 0) newest = uuid_field(results[2].get(), 0, 0);
-    domain::FamilyIds ids(app::system_now(), newest, random_bits);
+    domain::FamilyIds ids(app::system_now(), newest, app::random_bits);
     return domain::plan_ingest(batch, read_keys(results[3].get(), results[4].get()), ids);
 }
 
