@@ -1,7 +1,7 @@
 #include "api/metrics_handler.hpp"
 
 #include "api/answers.hpp"
-#include "api/events_handler.hpp"
+#include "api/with_session.hpp"
 #include "pg/lag_queries.hpp"
 
 #include <boost/json.hpp>
@@ -21,8 +21,7 @@ void show_metrics(pg::QueryPool& pool, Metrics& metrics, const http::Reply& repl
 
 void show_lag(pg::QueryPool& pool, const http::Reply& reply)
 {
-    pool.submit(
-        [reply](soci::session& session) {
+    with_session(pool, reply, [](soci::session& session) {
             boost::json::array all;
             for (const auto& one : pg::read_lag(session)) {
                 const bool open = !one.circuit_open_since.empty();
@@ -37,9 +36,8 @@ void show_lag(pg::QueryPool& pool, const http::Reply& reply)
                                {"circuit_open_since",
                                 open ? boost::json::value(one.circuit_open_since) : boost::json::value()}});
             }
-            reply(json_text(boost::json::serialize(all)));
-        },
-        [reply] { reply(database_unavailable()); });
+            return json_text(boost::json::serialize(all));
+    });
 }
 
 }  // namespace infra::api
