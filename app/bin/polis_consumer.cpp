@@ -1,4 +1,5 @@
 #include "app/consume_stream.hpp"
+#include "app/randomness.hpp"
 #include "domain/service_registry.hpp"
 #include "infra/api/admin_service.hpp"
 #include "infra/cli.hpp"
@@ -15,7 +16,6 @@
 
 #include <csignal>
 #include <optional>
-#include <random>
 #include <thread>
 
 namespace {
@@ -112,12 +112,6 @@ app::ConsumeOptions consume_options(const infra::Config& config)
     return options;
 }
 
-double random_fraction()
-{
-    static std::mt19937_64 generator{std::random_device{}()};
-    return std::uniform_real_distribution<double>(0.0, 1.0)(generator);
-}
-
 int run(const infra::Config& config, bool migrate)
 {
     const auto started = std::chrono::steady_clock::now();
@@ -141,7 +135,7 @@ int run(const infra::Config& config, bool migrate)
                                      [&metrics](const auto& lag) { metrics.consumer_lag(lag); });
     Observer observer(metrics, registry);
     app::ConsumeStream consumer(source, writer, *positions, decode, observer, consume_options(config),
-                                random_fraction);
+                                app::random_fraction);
     std::optional<infra::AdminService> admin;
     if (!config.admin.disabled) {
         admin.emplace(config, metrics, infra::AdminService::NotReady([&consumer, &source] {

@@ -1,5 +1,6 @@
 #include "app/deliver_outbox.hpp"
 #include "app/delivery_fleet.hpp"
+#include "app/randomness.hpp"
 #include "domain/json.hpp"
 #include "infra/api/admin_service.hpp"
 #include "infra/cli.hpp"
@@ -20,7 +21,6 @@
 #include <atomic>
 #include <csignal>
 #include <optional>
-#include <random>
 #include <thread>
 
 namespace {
@@ -35,29 +35,6 @@ infra::CliSpec spec()
         .version = polis::version,
         .flags = {{"--drain", "deliver until nothing is due, then leave"},
                   {"--migrate", "bring the schema up to date first"}}};
-}
-
-std::string_view name_of(domain::Verdict verdict)
-{
-    switch (verdict) {
-        case domain::Verdict::delivered:
-            return "delivered";
-        case domain::Verdict::retry:
-            return "retry";
-        case domain::Verdict::rejected:
-            return "rejected";
-        case domain::Verdict::gone:
-            return "gone";
-        case domain::Verdict::abandoned:
-            return "abandoned";
-    }
-    return "";
-}
-
-double random_fraction()
-{
-    thread_local std::mt19937_64 generator{std::random_device{}()};
-    return std::uniform_real_distribution<double>(0.0, 1.0)(generator);
 }
 
 domain::Lane::Wants wants_of(const domain::SubscriptionSettings& settings)
@@ -102,9 +79,9 @@ public:
               drain ? infra::pg::LaneShare::everything : infra::pg::LaneShare::fair)),
           sink_(observed(sink_of(config, subscription, log), tracer, subscription.name)),
           deliver_(
-              *store_, *sink_, options_of(config, subscription.settings, drain), random_fraction,
+              *store_, *sink_, options_of(config, subscription.settings, drain), app::random_fraction,
               [&metrics, name = subscription.name](domain::Verdict verdict) {
-                  metrics.delivery(name, name_of(verdict));
+                  metrics.delivery(name, domain::to_string(verdict));
               },
               [name = subscription.name](std::string_view reason) {
                   infra::log_error("delivery interrupted", {{"subscription", name}, {"reason", reason}});

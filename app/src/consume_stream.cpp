@@ -1,27 +1,16 @@
 #include "app/consume_stream.hpp"
 
+#include "app/randomness.hpp"
+
 #include "app/clocks.hpp"
 
 #include <algorithm>
 #include <exception>
-#include <random>
 
 namespace app {
 namespace {
 
 constexpr std::size_t burst_messages_max = 500;  // between two looks at the writer
-
-std::uint64_t random_bits()
-{
-    thread_local std::mt19937_64 generator{std::random_device{}()};
-    return generator();
-}
-
-domain::Uuid new_id()
-{
-    const auto now = system_now();
-    return domain::family_id(domain::id_tick_at(now), random_bits());
-}
 
 QuarantinedMessage quarantined(Rejected rejected, domain::StreamMessage message)
 {

@@ -65,13 +65,13 @@ std::string accepted(const domain::PreparedEvent& event, const domain::JsonDocum
 
 Explanation explain(const PrepareEvent& prepare, const domain::ServiceRegistry& registry,
                     std::string_view service, const domain::Result<domain::JsonDocument>& document,
-                    Envelope envelope)
+                    const Envelope& envelope)
 {
     if (!domain::valid_service_name(service))
         return {false, json::serialize(refusal(422, {"a service name is 1 to 100 of A-Z a-z 0-9 . _ -"}))};
     if (!prepare.knows(service)) return {false, json::serialize(refusal(404, {"Unknown service"}))};
     if (!document) return {false, json::serialize(refusal(422, document.error()))};
-    const auto prepared = prepare.prepare(service, *document, std::move(envelope));
+    const auto prepared = prepare.prepare(service, *document, envelope);
     if (!prepared) return {false, json::serialize(refusal(422, prepared.error()))};
     return {true, accepted(*prepared, *document, registry.find(service) != nullptr)};
 }

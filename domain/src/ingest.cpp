@@ -1,6 +1,5 @@
 #include "domain/ingest.hpp"
 
-#include "domain/outbox.hpp"
 
 #include <algorithm>
 #include <utility>
@@ -115,11 +114,6 @@ private:
 };
 
 }  // namespace
-
-std::string shown_ordering_key(const OutboxMessage& message)
-{
-    return message.ordering_key.empty() ? to_string(family_base(message.event_id)) : message.ordering_key;
-}
 
 std::int64_t ordering_hash(std::string_view ordering_key)
 {

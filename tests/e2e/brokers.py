@@ -15,6 +15,7 @@ import shutil
 import socket
 import string
 import subprocess
+import sys
 import tempfile
 import time
 import urllib.parse
@@ -458,6 +459,10 @@ class SchemaRegistry(Server):
         )
         with urllib.request.urlopen(request, timeout=20) as response:
             return json.load(response)["id"]
+
+    def get(self, path):
+        with urllib.request.urlopen(self.url + path, timeout=20) as response:
+            return json.load(response)
 
     def fetches(self, schema_id):
         """How often the schema of this id was asked for."""

@@ -70,7 +70,7 @@ class AvroTest(SubscriptionCase):
         records = self.read(topic, count)
         rows = self.database.rows("select topic, payload from outbox")
         self.assertEqual({name for _, name, _ in records}, {"event.transport", "event.security"})
-        self.assertEqual(self.registry.get("/subjects"), ["event.security", "event.transport"])
+        self.assertCountEqual(self.registry.get("/subjects"), ["event.security", "event.transport"])
         self.assertEqual(self.registry.get("/subjects/event.transport/versions"), [1])
         told = sorted(json.dumps(row["payload"], sort_keys=True) for row in rows)
         self.assertEqual(sorted(json.dumps(value, sort_keys=True) for _, _, value in records), told)
@@ -86,7 +86,7 @@ class AvroTest(SubscriptionCase):
         self.assertEqual(name, "city.alerts.Alert")
         self.assertEqual(value, {"energy": 650.0, "neighborhood": "east", "operator": None})
         latest = self.registry.get("/subjects/city.alerts.Alert/versions/latest")
-        self.assertEqual(latest["schema"], json.dumps(json.loads(alert_schema), separators=(",", ":")))
+        self.assertEqual(json.loads(latest["schema"]), json.loads(alert_schema))
         # A payload that does not fit is nobody's fault but ours.
         self.emergencies(1)
         failed = self.wait_messages(

@@ -9,7 +9,7 @@ import unittest
 
 from harness import Api, EndToEndTest, wait_until
 
-patience_seconds = 30.0
+patience_seconds = 90
 
 
 class Follower:

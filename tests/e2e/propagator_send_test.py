@@ -84,14 +84,16 @@ class PayloadTest(PropagatorCase):
         self.assertEqual(first.connection_id, second.connection_id, "connections are kept")
 
     def test_random_by_default_in_order_on_request_and_repeatable_with_a_seed(self):
-        path = self.write("p.json", [{"n": number} for number in range(10)])
+        path = self.write("p.json", [{"n": number, "tick": "{{counter 0}}"} for number in range(10)])
 
         def seen(**more):
             sink = self.sink()
-            process = self.start(sink, period=0.02, payloads=path, **more)
-            numbers = [one.json()["n"] for one in sink.wait_count(30)[:30]]
+            process = self.start(sink, period=0.02, payloads=path, PAYLOAD_TEMPLATES="true", **more)
+            # A tick waits for nobody, so one request may overtake another on its way.
+            ticks = sorted((one.json()["tick"], one.json()["n"]) for one in sink.wait_count(40))[:30]
             process.kill()
-            return numbers
+            self.assertEqual([tick for tick, _ in ticks], list(range(30)))
+            return [number for _, number in ticks]
 
         self.assertEqual(seen(PAYLOAD_ORDER="sequence"), [number % 10 for number in range(30)])
         first = seen(PAYLOAD_SEED=7)

@@ -16,6 +16,6 @@ struct Explanation {
 // shown with its window.
 Explanation explain(const PrepareEvent& prepare, const domain::ServiceRegistry& registry,
                     std::string_view service, const domain::Result<domain::JsonDocument>& document,
-                    Envelope envelope);
+                    const Envelope& envelope);
 
 }  // namespace app

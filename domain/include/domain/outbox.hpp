@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 
 namespace domain {
 
@@ -42,6 +43,10 @@ enum class Blame {
     ours,         // it was never sent: it could not be encoded, or is no longer stored
     parked,       // an operator took it out of the way
 };
+
+// As metrics, traces and dead letters name them.
+std::string_view to_string(Verdict verdict);
+std::string_view to_string(Blame blame);
 
 struct DeliveryOutcome {
     Verdict verdict = Verdict::delivered;

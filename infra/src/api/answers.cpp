@@ -1,8 +1,28 @@
 #include "api/answers.hpp"
 
+#include "api/with_session.hpp"
+#include "app/ingest.hpp"
+
 #include <boost/json.hpp>
 
 namespace infra::api {
+
+http::Response fault_response(const domain::Fault& fault)
+{
+    auto response = http::problem(422, fault.detail);
+    if (fault.fields.empty()) return response;
+    auto body = boost::json::parse(response.body).as_object();
+    body["errors"] = boost::json::parse(app::field_errors_json(fault.fields));
+    response.body = boost::json::serialize(body);
+    return response;
+}
+
+http::Response database_unavailable()
+{
+    auto response = http::problem(503, "The database is not available. Try again.");
+    response.headers.push_back({"Retry-After", "1"});
+    return response;
+}
 
 http::Response json_text(std::string body)
 {

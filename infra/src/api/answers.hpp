@@ -1,6 +1,7 @@
 #pragma once
 
 #include "app/ports/event_log.hpp"
+#include "domain/result.hpp"
 #include "infra/http/message.hpp"
 
 #include <string>
@@ -8,6 +9,8 @@
 
 namespace infra::api {
 
+// 422 with the detail, and with `errors` where the fault names fields.
+http::Response fault_response(const domain::Fault& fault);
 http::Response json_text(std::string body);
 http::Response metrics_text(std::string text);  // exposition format 0.0.4
 http::Response alive();

@@ -1,7 +1,8 @@
 #include "api/dead_letters_handler.hpp"
 
 #include "api/answers.hpp"
-#include "api/events_handler.hpp"
+#include "api/paging.hpp"
+#include "api/with_session.hpp"
 #include "domain/json.hpp"
 #include "pg/dead_letter_queries.hpp"
 
@@ -19,7 +20,6 @@ namespace json = boost::json;
 using domain::Fault;
 using domain::Result;
 
-constexpr std::int64_t limit_max = 100;
 constexpr double rate_max = 10'000;
 
 // The members of a filter by the names that clients use.
@@ -45,19 +45,7 @@ std::optional<Fault> filter_fault(const pg::DeadLetterFilter& filter)
 Result<std::int64_t> limit_of(const http::Request& request)
 {
     const auto* text = request.query_value("limit");
-    if (text == nullptr) return limit_max;
-    std::int64_t value = 0;
-    const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), value);
-    if (error != std::errc{} || end != text->data() + text->size() || value < 1 || value > limit_max)
-        return Fault{"limit must be 1 to 100"};
-    return value;
-}
-
-template <class Action>
-void with_session(pg::QueryPool& pool, const http::Reply& reply, Action action)
-{
-    pool.submit([action = std::move(action), reply](soci::session& session) { reply(action(session)); },
-                [reply] { reply(database_unavailable()); });
+    return text == nullptr ? page_rows_max : parse_limit(*text);
 }
 
 http::Response accepted(std::string_view what, std::int64_t count)
@@ -66,16 +54,6 @@ http::Response accepted(std::string_view what, std::int64_t count)
         json_text(json::serialize(json::object{{json::string_view(what.data(), what.size()), count}}));
     response.status = 202;
     return response;
-}
-
-// The same query for the page after `last`, for rel="next".
-std::string link_to_next(const http::Request& request, std::string_view last)
-{
-    std::string link = "<" + request.path + "?";
-    for (const auto& [name, value] : request.query) {
-        if (name != "after") link += http::percent_encoded(name) + "=" + http::percent_encoded(value) + "&";
-    }
-    return link + "after=" + std::string(last) + ">; rel=\"next\"";
 }
 
 void list(pg::QueryPool& pool, const http::Request& request, const http::Reply& reply)
@@ -98,7 +76,7 @@ void list(pg::QueryPool& pool, const http::Request& request, const http::Reply& 
             auto response = json_text(json::serialize(rows));
             if (static_cast<std::int64_t>(rows.size()) == limit) {
                 const auto& last = rows.back().at("id").as_string();
-                response.headers.push_back({"Link", link_to_next(request, {last.data(), last.size()})});
+                response.headers.push_back({"Link", link_to(request, "after", {last.data(), last.size()})});
             }
             return response;
         });

@@ -1,6 +1,6 @@
 #include "api/event_stream.hpp"
 
-#include "api/events_handler.hpp"
+#include "api/with_session.hpp"
 #include "infra/log/log.hpp"
 #include "pg/connection.hpp"
 #include "pg/event_feed.hpp"
@@ -113,9 +113,9 @@ public:
             return reply(answer(*after, std::move(slot)));
         }
         if (const auto tail = known_tail()) return reply(answer(*tail, std::move(slot)));
-        pool_.submit(
-            [this, reply, slot](soci::session& session) { reply(answer(pg::newest_event(session), slot)); },
-            [reply] { reply(database_unavailable()); });
+        with_session(pool_, reply, [this, slot](soci::session& session) {
+            return answer(pg::newest_event(session), slot);
+        });
     }
 
     void stop(std::chrono::milliseconds limit)

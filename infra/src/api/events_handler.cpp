@@ -1,5 +1,8 @@
 #include "api/events_handler.hpp"
 
+#include "api/answers.hpp"
+#include "api/paging.hpp"
+#include "api/with_session.hpp"
 #include "domain/result.hpp"
 #include "domain/service_registry.hpp"
 #include "pg/event_queries.hpp"
@@ -12,7 +15,6 @@ namespace {
 using domain::Fault;
 using domain::Result;
 
-constexpr std::int64_t limit_max = 100;
 constexpr std::int64_t offset_max = 1'000'000;  // what lies deeper is for the cursor
 
 Result<std::int64_t> whole_number(std::string_view name, std::string_view text)
@@ -74,59 +76,37 @@ Result<pg::EventFilter> read_filter(const http::Request& request)
     return filter;
 }
 
-// The same query with another cursor, for rel="next": further in the direction that was asked for.
-std::string link_to(const http::Request& request, const char* cursor, const domain::Uuid& id)
-{
-    std::string link = "</events?";
-    for (const auto& [name, value] : request.query) {
-        if (name == "after" || name == "before" || name == "offset") continue;
-        link += http::percent_encoded(name) + "=" + http::percent_encoded(value) + "&";
-    }
-    return link + cursor + "=" + domain::to_string(id) + ">; rel=\"next\"";
-}
-
 }  // namespace
-
-http::Response database_unavailable()
-{
-    auto response = http::problem(503, "The database is not available. Try again.");
-    response.headers.push_back({"Retry-After", "1"});
-    return response;
-}
 
 void list_events(pg::QueryPool& pool, const http::Request& request, const http::Reply& reply)
 {
     auto filter = read_filter(request);
     if (!filter) return reply(http::problem(422, filter.error().detail));
-    if (filter->limit > limit_max)
+    if (filter->limit > page_rows_max)
         return reply(http::problem(400, "Limit must be less than or equal to 100"));
-    auto work = [filter = *filter, request, reply](soci::session& session) {
+    with_session(pool, reply, [filter = *filter, request](soci::session& session) {
         auto page = pg::read_events(session, filter);
-        http::Response response;
-        response.body = std::move(page.json);
+        auto response = json_text(std::move(page.json));
         const bool full = static_cast<std::int64_t>(page.ids.size()) == filter.limit || page.cut;
         if (full && !page.ids.empty()) {
+            // Further in the direction that was asked for.
             const bool upwards = filter.newer_than.has_value();
-            response.headers.push_back({"Link", upwards ? link_to(request, "before", page.ids.front())
-                                                        : link_to(request, "after", page.ids.back())});
+            const auto& last = upwards ? page.ids.front() : page.ids.back();
+            response.headers.push_back(
+                {"Link", link_to(request, upwards ? "before" : "after", domain::to_string(last))});
         }
-        reply(std::move(response));
-    };
-    pool.submit(std::move(work), [reply] { reply(database_unavailable()); });
+        return response;
+    });
 }
 
 void show_event(pg::QueryPool& pool, const http::Request& request, const http::Reply& reply)
 {
     const auto id = domain::parse_uuid(request.captures.at(0));
     if (!id) return reply(http::problem(422, "an event id is a UUID"));
-    auto work = [id = *id, reply](soci::session& session) {
+    with_session(pool, reply, [id = *id](soci::session& session) {
         auto event = pg::read_event(session, id);
-        if (!event) return reply(http::problem(404, "There is no event with this id"));
-        http::Response response;
-        response.body = *std::move(event);
-        reply(std::move(response));
-    };
-    pool.submit(std::move(work), [reply] { reply(database_unavailable()); });
+        return event ? json_text(*std::move(event)) : http::problem(404, "There is no event with this id");
+    });
 }
 
 }  // namespace infra::api

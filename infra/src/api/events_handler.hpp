@@ -9,6 +9,4 @@ namespace infra::api {
 void list_events(pg::QueryPool& pool, const http::Request& request, const http::Reply& reply);
 void show_event(pg::QueryPool& pool, const http::Request& request, const http::Reply& reply);
 
-http::Response database_unavailable();
-
 }  // namespace infra::api

@@ -12,11 +12,10 @@ http::Response explain(const app::PrepareEvent& prepare, const domain::ServiceRe
     auto read = read_ingest_request(request);
     if (!read) return http::problem(422, read.error().detail);
     std::string explanations;
-    for (auto& item : read->items) {
+    for (const auto& item : read->items) {
         explanations += explanations.empty() ? "" : ",";
         explanations +=
-            app::explain(prepare, registry, request.captures.at(0), item.document, std::move(item.envelope))
-                .json;
+            app::explain(prepare, registry, request.captures.at(0), item.document, item.envelope).json;
     }
     return json_text(read->batch ? R"({"results":[)" + explanations + "]}" : std::move(explanations));
 }

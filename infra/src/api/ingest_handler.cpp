@@ -14,13 +14,11 @@ namespace {
 namespace json = boost::json;
 using domain::Fault;
 
-http::Response fault_response(const Fault& fault, const std::optional<domain::Uuid>& quarantine_id = {})
+http::Response kept_response(const Fault& fault, const domain::Uuid& quarantine_id)
 {
-    auto response = http::problem(422, fault.detail);
-    if (fault.fields.empty()) return response;
+    auto response = fault_response(fault);
     auto body = json::parse(response.body).as_object();
-    body["errors"] = json::parse(app::field_errors_json(fault.fields));
-    if (quarantine_id) body["quarantine_id"] = domain::to_string(*quarantine_id);
+    body["quarantine_id"] = domain::to_string(quarantine_id);
     response.body = json::serialize(body);
     return response;
 }
@@ -58,8 +56,10 @@ struct IngestHandler::Work {
 private:
     http::Response single_response(const app::AppendedEvents& events, const KeptIds& kept) const
     {
-        if (const auto& fault = faults.front())
-            return fault_response(*fault, kept.empty() ? std::nullopt : kept.front());
+        if (const auto& fault = faults.front()) {
+            const bool is_kept = !kept.empty() && kept.front();
+            return is_kept ? kept_response(*fault, *kept.front()) : fault_response(*fault);
+        }
         const auto& stored = events.front();
         if (!stored) return fault_response(refused_by_database());
         http::Response response;

@@ -1,21 +1,19 @@
 #include "api/quarantine_handler.hpp"
 
 #include "api/answers.hpp"
-#include "api/events_handler.hpp"
+#include "api/paging.hpp"
+#include "api/with_session.hpp"
 #include "domain/service_registry.hpp"
 #include "infra/kafka/routes.hpp"
 
 #include <boost/json.hpp>
 
 #include <algorithm>
-#include <charconv>
 
 namespace infra::api {
 namespace {
 
 namespace json = boost::json;
-
-constexpr std::int64_t limit_max = 100;
 
 domain::Result<pg::QuarantineFilter> read_filter(const http::Request& request)
 {
@@ -31,25 +29,15 @@ domain::Result<pg::QuarantineFilter> read_filter(const http::Request& request)
             filter.older_than = domain::parse_uuid(value);
             if (!filter.older_than) return domain::Fault{"after must be an id, as the page before gives it"};
         } else if (name == "limit") {
-            const auto [end, ec] = std::from_chars(value.data(), value.data() + value.size(), filter.limit);
-            const bool number = ec == std::errc{} && end == value.data() + value.size();
-            if (!number || filter.limit < 1 || filter.limit > limit_max)
-                return domain::Fault{"limit must be 1 to 100"};
+            const auto limit = parse_limit(value);
+            if (!limit) return limit.error();
+            filter.limit = *limit;
         } else {
             return domain::Fault{
                 "there is no filter of this name; give service, topic, reason, after or limit"};
         }
     }
     return filter;
-}
-
-std::string next_link(const http::Request& request, const domain::Uuid& last)
-{
-    std::string link = "</quarantine?";
-    for (const auto& [name, value] : request.query) {
-        if (name != "after") link += http::percent_encoded(name) + "=" + http::percent_encoded(value) + "&";
-    }
-    return link + "after=" + domain::to_string(last) + ">; rel=\"next\"";
 }
 
 http::Response nothing_there() { return http::problem(404, "There is nothing in quarantine with this id"); }
@@ -105,45 +93,40 @@ void QuarantineHandler::list(const http::Request& request, const http::Reply& re
 {
     auto filter = read_filter(request);
     if (!filter) return reply(http::problem(422, filter.error().detail));
-    pool_.submit(
-        [filter = *filter, request, reply](soci::session& session) {
-            auto page = pg::list_quarantine(session, filter);
-            auto response = json_text(std::move(page.json));
-            if (page.full) response.headers.push_back({"Link", next_link(request, *page.last)});
-            reply(std::move(response));
-        },
-        [reply] { reply(database_unavailable()); });
+    with_session(pool_, reply, [filter = *filter, request](soci::session& session) {
+        auto page = pg::list_quarantine(session, filter);
+        auto response = json_text(std::move(page.json));
+        if (page.full)
+            response.headers.push_back({"Link", link_to(request, "after", domain::to_string(*page.last))});
+        return response;
+    });
 }
 
 void QuarantineHandler::show(const http::Request& request, const http::Reply& reply) const
 {
     const auto id = domain::parse_uuid(request.captures.at(0));
     if (!id) return reply(http::problem(422, "an id is a UUID"));
-    pool_.submit(
-        [id = *id, reply](soci::session& session) {
-            auto text = pg::show_quarantined(session, id);
-            reply(text ? json_text(std::move(*text)) : nothing_there());
-        },
-        [reply] { reply(database_unavailable()); });
+    with_session(pool_, reply, [id = *id](soci::session& session) {
+        auto text = pg::show_quarantined(session, id);
+        return text ? json_text(std::move(*text)) : nothing_there();
+    });
 }
 
 void QuarantineHandler::bytes(const http::Request& request, const http::Reply& reply) const
 {
     const auto id = domain::parse_uuid(request.captures.at(0));
     if (!id) return reply(http::problem(422, "an id is a UUID"));
-    pool_.submit(
-        [id = *id, reply](soci::session& session) {
-            auto kept = pg::read_quarantined(session, id);
-            if (!kept) return reply(nothing_there());
-            http::Response response;
-            response.content_type = "application/octet-stream";
-            // A browser must never take somebody's bytes for a page.
-            response.headers.push_back({"X-Content-Type-Options", "nosniff"});
-            response.headers.push_back({"Content-Disposition", "attachment"});
-            response.body = std::move(kept->body);
-            reply(std::move(response));
-        },
-        [reply] { reply(database_unavailable()); });
+    with_session(pool_, reply, [id = *id](soci::session& session) {
+        auto kept = pg::read_quarantined(session, id);
+        if (!kept) return nothing_there();
+        http::Response response;
+        response.content_type = "application/octet-stream";
+        // A browser must never take somebody's bytes for a page.
+        response.headers.push_back({"X-Content-Type-Options", "nosniff"});
+        response.headers.push_back({"Content-Disposition", "attachment"});
+        response.body = std::move(kept->body);
+        return response;
+    });
 }
 
 app::Decoded QuarantineHandler::decode(const pg::KeptMessage& kept)

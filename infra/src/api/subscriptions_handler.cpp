@@ -1,7 +1,7 @@
 #include "api/subscriptions_handler.hpp"
 
 #include "api/answers.hpp"
-#include "api/events_handler.hpp"
+#include "api/with_session.hpp"
 #include "domain/json.hpp"
 #include "infra/config/config.hpp"
 #include "kafka/avro_encoder.hpp"
@@ -25,20 +25,6 @@ struct SinkLimits {
 };
 
 using Policy = std::shared_ptr<const SinkLimits>;
-
-http::Response refused(const Fault& fault)
-{
-    auto response = http::problem(422, fault.detail);
-    if (fault.fields.empty()) return response;
-    auto body = json::parse(response.body).as_object();
-    json::array errors;
-    for (const auto& field : fault.fields) {
-        errors.push_back(json::object{{"field", field.field}, {"message", field.message}});
-    }
-    body["errors"] = std::move(errors);
-    response.body = json::serialize(body);
-    return response;
-}
 
 http::Response unknown() { return http::problem(404, "There is no subscription of this name"); }
 
@@ -133,7 +119,7 @@ http::Response create(soci::session& session, json::object body, const SinkLimit
     json::object settings;
     domain::merge_settings(settings, body);
     const auto parsed = checked(settings, policy, std::move(faults));
-    if (!parsed) return refused(parsed.error());
+    if (!parsed) return fault_response(parsed.error());
     if (!pg::add_subscription(session, name, settings, *parsed, "api"))
         return http::problem(409, "There is a subscription of this name already");
     return answer(session, name, 201);
@@ -150,13 +136,13 @@ http::Response change(soci::session& session, const std::string& name, const jso
     auto settings = stored->settings;
     domain::merge_settings(settings, patch);
     if (patch.contains("start"))
-        return refused(Fault{"The subscription is not valid", {{"start", "cannot be changed"}}});
+        return fault_response(Fault{"The subscription is not valid", {{"start", "cannot be changed"}}});
     if (stored->origin != "api" && !only_switches(patch))
         return http::problem(
             409, "This subscription is made by configuration; only `enabled` can be changed here");
     const auto parsed =
         stored->origin == "api" ? checked(settings, policy) : domain::parse_subscription(settings);
-    if (!parsed) return refused(parsed.error());
+    if (!parsed) return fault_response(parsed.error());
     if (!pg::change_subscription(session, name, stored->revision, settings, *parsed))
         return http::problem(409, "The subscription was changed at the same time. Read it and try again.");
     return answer(session, name, 200);
@@ -179,13 +165,6 @@ http::Response list(soci::session& session)
     return json_text(json::serialize(all));
 }
 
-template <class Action>
-void with_session(pg::QueryPool& pool, const http::Reply& reply, Action action)
-{
-    pool.submit([action = std::move(action), reply](soci::session& session) { reply(action(session)); },
-                [reply] { reply(database_unavailable()); });
-}
-
 }  // namespace
 
 void add_subscription_routes(http::Router& router, pg::QueryPool& pool,
@@ -200,7 +179,7 @@ void add_subscription_routes(http::Router& router, pg::QueryPool& pool,
     router.add("POST", "/subscriptions",
                [&pool, policy](const http::Request& request, const http::Reply& reply) {
                    auto body = read_object(request.body);
-                   if (!body) return reply(refused(body.error()));
+                   if (!body) return reply(fault_response(body.error()));
                    with_session(pool, reply, [policy, body = *body](soci::session& session) {
                        return create(session, body, *policy);
                    });
@@ -214,7 +193,7 @@ void add_subscription_routes(http::Router& router, pg::QueryPool& pool,
     router.add("PATCH", "/subscriptions/{name}",
                [&pool, policy](const http::Request& request, const http::Reply& reply) {
                    auto body = read_object(request.body);
-                   if (!body) return reply(refused(body.error()));
+                   if (!body) return reply(fault_response(body.error()));
                    with_session(pool, reply,
                                 [policy, body = *body, name = request.captures.at(0)](
                                     soci::session& session) { return change(session, name, body, *policy); });

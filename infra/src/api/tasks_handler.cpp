@@ -1,7 +1,8 @@
 #include "api/tasks_handler.hpp"
 
 #include "api/answers.hpp"
-#include "api/events_handler.hpp"
+#include "api/paging.hpp"
+#include "api/with_session.hpp"
 #include "domain/workflow/task_request.hpp"
 #include "pg/task_queries.hpp"
 
@@ -10,7 +11,6 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <utility>
 #include <vector>
 
@@ -21,18 +21,7 @@ namespace json = boost::json;
 using domain::Fault;
 using domain::Result;
 
-constexpr std::int64_t limit_max = 100;
 constexpr std::array<std::string_view, 4> statuses{"PENDING", "IN_PROGRESS", "COMPLETED", "FAILED"};
-
-http::Response refused(const Fault& fault)
-{
-    auto response = http::problem(422, fault.detail);
-    if (fault.fields.empty()) return response;
-    auto body = json::parse(response.body).as_object();
-    body["errors"] = json::parse(app::field_errors_json(fault.fields));
-    response.body = json::serialize(body);
-    return response;
-}
 
 // A repeated request with its key is the same task.
 std::string new_task_id(std::string_view key)
@@ -82,7 +71,7 @@ void store(const app::PrepareEvent& prepare, app::EventLog& log, std::string_vie
            std::function<void(const std::string& task_id, const domain::IngestAnswer& stored)> then)
 {
     auto task = read_task(prepare, service, request);
-    if (!task) return reply(refused(task.error()));
+    if (!task) return reply(fault_response(task.error()));
     std::vector<domain::PreparedEvent> events;
     events.push_back(std::move(task->event));
     log.append(std::move(events),
@@ -107,10 +96,9 @@ Result<pg::TaskFilter> read_filter(const http::Request& request)
         if (!filter.older_than) return Fault{"after must be an id, as a Link header gives it"};
     }
     if (const auto* limit = request.query_value("limit")) {
-        const auto* end = limit->data() + limit->size();
-        const auto [at, error] = std::from_chars(limit->data(), end, filter.limit);
-        if (error != std::errc{} || at != end || filter.limit < 1 || filter.limit > limit_max)
-            return Fault{"limit must be 1 to 100"};
+        const auto rows = parse_limit(*limit);
+        if (!rows) return rows.error();
+        filter.limit = *rows;
     }
     return filter;
 }
@@ -119,18 +107,12 @@ void list(pg::QueryPool& pool, const http::Request& request, const http::Reply& 
 {
     const auto filter = read_filter(request);
     if (!filter) return reply(http::problem(422, filter.error().detail));
-    pool.submit(
-        [filter = *filter, reply](soci::session& session) {
-            auto page = pg::read_tasks(session, filter);
-            auto response = json_text(std::move(page.json));
-            if (!page.next.empty()) {
-                std::string link = "</api/tasks?limit=" + std::to_string(filter.limit);
-                if (!filter.status.empty()) link += "&status=" + filter.status;
-                response.headers.push_back({"Link", link + "&after=" + page.next + ">; rel=\"next\""});
-            }
-            reply(std::move(response));
-        },
-        [reply] { reply(database_unavailable()); });
+    with_session(pool, reply, [filter = *filter, request](soci::session& session) {
+        auto page = pg::read_tasks(session, filter);
+        auto response = json_text(std::move(page.json));
+        if (!page.next.empty()) response.headers.push_back({"Link", link_to(request, "after", page.next)});
+        return response;
+    });
 }
 
 void show(pg::QueryPool& pool, const http::Request& request, const http::Reply& reply)
@@ -139,13 +121,10 @@ void show(pg::QueryPool& pool, const http::Request& request, const http::Reply& 
     // The database takes neither NUL nor what is not UTF-8; nor does this.
     const bool can_be = domain::parse_json(json::serialize(json::string(id))).has_value();
     if (!can_be) return reply(http::problem(404, "There is no task with this id"));
-    pool.submit(
-        [id, reply](soci::session& session) {
-            auto task = pg::read_task(session, id);
-            reply(task ? json_text(*std::move(task))
-                       : http::problem(404, "Task with ID " + id + " not found"));
-        },
-        [reply] { reply(database_unavailable()); });
+    with_session(pool, reply, [id](soci::session& session) {
+        auto task = pg::read_task(session, id);
+        return task ? json_text(*std::move(task)) : http::problem(404, "Task with ID " + id + " not found");
+    });
 }
 
 }  // namespace

@@ -1,13 +1,13 @@
 #include "api/workflows_handler.hpp"
 
 #include "api/answers.hpp"
-#include "api/events_handler.hpp"
+#include "api/paging.hpp"
+#include "api/with_session.hpp"
 #include "app/ingest.hpp"
 #include "pg/workflow_queries.hpp"
 
 #include <boost/json.hpp>
 
-#include <charconv>
 #include <chrono>
 #include <optional>
 #include <utility>
@@ -16,12 +16,12 @@ namespace infra::api {
 namespace {
 
 namespace json = boost::json;
+using domain::Result;
 using domain::workflow::Instance;
 using domain::workflow::Refusal;
 using domain::workflow::Registry;
 using domain::workflow::Restart;
 
-constexpr std::int64_t limit_max = 100;
 constexpr std::int64_t history_shown_max = 100;
 
 http::Response unknown() { return http::problem(404, "workflow not found"); }
@@ -84,23 +84,9 @@ http::Response list(soci::session& session, const http::Request& request, const 
     for (const auto& instance : found) rows.push_back(head_json(instance, workflows));
     auto response = json_text(json::serialize(rows));
     if (static_cast<std::int64_t>(found.size()) < limit) return response;
-    std::string link = "<" + request.path + "?";
-    for (const auto& [name, value] : request.query) {
-        if (name != "after") link += http::percent_encoded(name) + "=" + http::percent_encoded(value) + "&";
-    }
-    link += "after=" + domain::to_string(found.back().first_event) + ">; rel=\"next\"";
-    response.headers.push_back({"Link", std::move(link)});
+    response.headers.push_back(
+        {"Link", link_to(request, "after", domain::to_string(found.back().first_event))});
     return response;
-}
-
-std::optional<std::int64_t> limit_of(const http::Request& request)
-{
-    const auto* text = request.query_value("limit");
-    if (text == nullptr) return limit_max;
-    std::int64_t value = 0;
-    const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), value);
-    const bool good = error == std::errc{} && end == text->data() + text->size();
-    return good && value >= 1 && value <= limit_max ? std::optional(value) : std::nullopt;
 }
 
 // What the machine itself would say to it; the event decides again when it is stored.
@@ -139,28 +125,25 @@ void restart(soci::session& session, const http::Request& request, const Restart
 void add_workflow_routes(http::Router& router, pg::QueryPool& pool, app::EventLog& log,
                          const Registry& workflows)
 {
-    const auto unavailable = [](const http::Reply& reply) {
-        return [reply] { reply(database_unavailable()); };
-    };
-    router.add("GET", "/workflows", [&, unavailable](const http::Request& request, const http::Reply& reply) {
-        const auto limit = limit_of(request);
-        if (!limit) return reply(http::problem(422, "limit must be 1 to 100"));
+    router.add("GET", "/workflows", [&](const http::Request& request, const http::Reply& reply) {
+        const auto* limit_text = request.query_value("limit");
+        const auto limit = limit_text == nullptr ? Result(page_rows_max) : parse_limit(*limit_text);
+        if (!limit) return reply(fault_response(limit.error()));
         const pg::InstanceFilter filter{text_of(request, "workflow"), text_of(request, "status"),
                                         text_of(request, "after")};
         if (!filter.after.empty() && !domain::parse_uuid(filter.after))
             return reply(http::problem(422, "after must be an id, as a Link header gives it"));
-        pool.submit([=, &workflows](
-                        soci::session& session) { reply(list(session, request, filter, *limit, workflows)); },
-                    unavailable(reply));
-    });
-    router.add(
-        "GET", "/workflows/{id}", [&, unavailable](const http::Request& request, const http::Reply& reply) {
-            pool.submit([=, &workflows, id = request.captures.at(0), name = text_of(request, "workflow")](
-                            soci::session& session) { reply(show(session, id, name, workflows)); },
-                        unavailable(reply));
+        with_session(pool, reply, [=, &workflows, limit = *limit](soci::session& session) {
+            return list(session, request, filter, limit, workflows);
         });
+    });
+    router.add("GET", "/workflows/{id}", [&](const http::Request& request, const http::Reply& reply) {
+        with_session(pool, reply,
+                     [&workflows, id = request.captures.at(0), name = text_of(request, "workflow")](
+                         soci::session& session) { return show(session, id, name, workflows); });
+    });
     router.add("POST", "/workflows/{id}/restart",
-               [&, unavailable](const http::Request& request, const http::Reply& reply) {
+               [&](const http::Request& request, const http::Reply& reply) {
                    const auto step = text_of(request, "step");
                    const auto only = text_of(request, "only");
                    if (step.empty()) return reply(http::problem(422, "step is required"));
@@ -170,7 +153,7 @@ void add_workflow_routes(http::Router& router, pg::QueryPool& pool, app::EventLo
                        [=, &workflows, &log, wish = Restart{step, !only.empty()}](soci::session& session) {
                            restart(session, request, wish, workflows, log, reply);
                        },
-                       unavailable(reply));
+                       [reply] { reply(database_unavailable()); });
                });
 }
 

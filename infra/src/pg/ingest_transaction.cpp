@@ -2,6 +2,7 @@
 
 #include "app/clocks.hpp"
 #include "app/decode_message.hpp"
+#include "app/randomness.hpp"
 #include "failpoint.hpp"
 #include "pg/trace_arrays.hpp"
 #include "pg/workflow_rows.hpp"
@@ -9,7 +10,6 @@
 #include <algorithm>
 #include <chrono>
 #include <cstring>
-#include <random>
 
 namespace infra::pg {
 namespace {
@@ -63,16 +63,6 @@ constexpr auto take_over_request_sql =
 constexpr auto take_over_derived_sql =
     "INSERT INTO derived_keys (digest, event_id) SELECT * FROM unnest($1::uuid[], $2::uuid[]) "
     "ON CONFLICT (digest) DO UPDATE SET event_id = EXCLUDED.event_id";
-
-std::uint64_t random_bits()
-{
-    thread_local std::mt19937_64 generator = [] {
-        std::random_device device;
-        std::seed_seq seed{device(), device(), device(), device()};
-        return std::mt19937_64(seed);
-    }();
-    return generator();
-}
 
 domain::Uuid uuid_field(const PGresult* result, int row, int column)
 {
@@ -249,7 +239,7 @@ domain::IngestPlan IngestTransaction::plan(std::span<const domain::PreparedEvent
     if (stream != nullptr) check_steps(results.back().get(), stream->steps.size());
     std::optional<domain::Uuid> newest;
     if (PQntuples(results[2].get()) > 0) newest = uuid_field(results[2].get(), 0, 0);
-    domain::FamilyIds ids(app::system_now(), newest, random_bits);
+    domain::FamilyIds ids(app::system_now(), newest, app::random_bits);
     if (any_triggers) {
         workflows.emplace(*registry_, read_instances(results[5].get()), ids.now(),
                           [&ids] { return ids.next(); });

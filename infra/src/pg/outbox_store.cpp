@@ -39,21 +39,6 @@ private:
     std::string text_;
 };
 
-std::string_view reason_of(domain::Blame blame)
-{
-    switch (blame) {
-        case domain::Blame::destination:
-            return "destination";
-        case domain::Blame::poison:
-            return "poison";
-        case domain::Blame::ours:
-            return "ours";
-        case domain::Blame::parked:
-            return "parked";
-    }
-    return "";
-}
-
 // The new part of a row's history: one try, or none.
 std::string history_of(const domain::ShelfEntry& entry)
 {
@@ -344,7 +329,7 @@ private:
             dead.add(row.seq);
             dead_attempts.add(static_cast<std::int64_t>(row.attempts));
             dead_error.add_text(row.last_error);
-            dead_reason.add_text(std::string(reason_of(row.blame)));
+            dead_reason.add_text(domain::to_string(row.blame));
             dead_tried.add_text(history_of(row));
         }
         const Text lane(std::int64_t{entry.lane}), acked(s.acked_seq), epoch(entry.epoch);

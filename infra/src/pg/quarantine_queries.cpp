@@ -1,10 +1,14 @@
 #include "pg/quarantine_queries.hpp"
 
+#include "app/clocks.hpp"
+#include "app/randomness.hpp"
+
+#include <boost/algorithm/hex.hpp>
 #include <boost/json.hpp>
 
 #include <algorithm>
 #include <chrono>
-#include <random>
+#include <iterator>
 #include <unordered_set>
 
 namespace infra::pg {
@@ -51,15 +55,11 @@ struct Parameters {
     long long limit;
 };
 
-unsigned digit(char c) { return static_cast<unsigned>(c <= '9' ? c - '0' : c - 'a' + 10); }
-
 std::string from_hex(const std::string& hex)
 {
     std::string bytes;
     bytes.reserve(hex.size() / 2);
-    for (std::size_t i = 0; i + 1 < hex.size(); i += 2) {
-        bytes.push_back(static_cast<char>(digit(hex[i]) << 4U | digit(hex[i + 1])));
-    }
+    boost::algorithm::unhex(hex, std::back_inserter(bytes));
     return bytes;
 }
 
@@ -80,12 +80,6 @@ app::Envelope read_envelope(const soci::row& row)
         envelope.occurred_at = domain::TimePoint{std::chrono::microseconds{row.get<long long>(9)}};
     envelope.trace = {row.get<std::string>(10), row.get<std::string>(11)};
     return envelope;
-}
-
-std::uint64_t random_bits()
-{
-    std::random_device device;
-    return static_cast<std::uint64_t>(device()) << 32U | device();
 }
 
 boost::json::value text_or_null(const std::string& text)
@@ -140,12 +134,11 @@ std::vector<std::optional<domain::Uuid>> keep_in_quarantine(soci::session& sessi
                                                             const std::string& service,
                                                             const std::vector<RefusedEvent>& events)
 {
-    const auto now = std::chrono::floor<std::chrono::microseconds>(std::chrono::system_clock::now());
-    auto tick = domain::id_tick_at(now);
+    auto tick = domain::id_tick_at(app::system_now());
     std::vector<std::optional<domain::Uuid>> ids;
     boost::json::array rows;
     for (const auto& event : events) {
-        ids.emplace_back(domain::family_id(tick++, random_bits()));
+        ids.emplace_back(domain::family_id(tick++, app::random_bits()));
         rows.push_back(row_of(*ids.back(), event));
     }
     const std::string text = boost::json::serialize(rows);

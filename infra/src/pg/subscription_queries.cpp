@@ -111,12 +111,20 @@ bool change_subscription(soci::session& session, const std::string& name, std::i
     return change.get_affected_rows() == 1;
 }
 
+// Workers lock lanes and then, by a foreign key, the subscription. Whoever begins with the subscription meets
+// them in a deadlock.
 bool remove_subscription(soci::session& session, const std::string& name)
 {
+    soci::transaction whole(session);
+    session << "SELECT lane FROM lane_cursors WHERE subscription_id = "
+               "(SELECT id FROM subscriptions WHERE name = :name) ORDER BY lane FOR UPDATE",
+        soci::use(name);
     soci::statement remove =
         (session.prepare << "DELETE FROM subscriptions WHERE name = :name", soci::use(name));
     remove.execute(true);
-    return remove.get_affected_rows() == 1;
+    const bool removed = remove.get_affected_rows() == 1;
+    whole.commit();
+    return removed;
 }
 
 }  // namespace infra::pg

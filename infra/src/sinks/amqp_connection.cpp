@@ -174,6 +174,7 @@ void AmqpConnection::publish(const domain::OutboxMessage& message)
         named.emplace_back("cloudEvents_" + std::string(name), std::move(value));
     for (auto& [name, value] : trace_headers(message)) named.emplace_back(name, std::move(value));
     std::vector<amqp_table_entry_t> headers;
+    headers.reserve(named.size());
     for (const auto& [name, value] : named) headers.push_back(text_entry(name, value));
 
     const std::string id = domain::to_string(message.event_id);

@@ -5,23 +5,6 @@
 namespace infra::trace {
 namespace {
 
-std::string_view name_of(domain::Verdict verdict)
-{
-    switch (verdict) {
-        case domain::Verdict::delivered:
-            return "delivered";
-        case domain::Verdict::retry:
-            return "retry";
-        case domain::Verdict::rejected:
-            return "rejected";
-        case domain::Verdict::gone:
-            return "gone";
-        case domain::Verdict::abandoned:
-            return "abandoned";
-    }
-    return "";
-}
-
 double seconds_since(domain::TimePoint time, Time now)
 {
     return std::chrono::duration<double>(now - time).count();
@@ -57,7 +40,7 @@ void TracedSink::send(const domain::OutboxMessage& message, Done done)
     sink_->send(copy, [this, span = std::move(span),
                        done = std::move(done)](domain::DeliveryOutcome outcome) mutable {
         span.end = std::chrono::system_clock::now();
-        span.attributes.push_back({"polis.outcome", std::string(name_of(outcome.verdict))});
+        span.attributes.push_back({"polis.outcome", std::string(domain::to_string(outcome.verdict))});
         span.failed = outcome.verdict != domain::Verdict::delivered;
         tracer_.end(std::move(span));
         done(std::move(outcome));

@@ -1,16 +1,15 @@
 #include "infra/trace/tracer.hpp"
 
+#include "app/randomness.hpp"
 #include "infra/log/log.hpp"
+#include "net/curl.hpp"
 #include "trace/otlp_json.hpp"
-
-#include <curl/curl.h>
 
 #include <algorithm>
 #include <atomic>
 #include <condition_variable>
 #include <cstring>
 #include <mutex>
-#include <random>
 #include <thread>
 #include <utility>
 
@@ -24,6 +23,7 @@ constexpr std::size_t batch_spans_max = 512;
 constexpr std::chrono::milliseconds batch_wait{1000};
 constexpr long send_timeout_ms = 5000;
 constexpr long last_send_timeout_ms = 1000;
+constexpr std::size_t answer_bytes_max = std::size_t{64} * 1024;  // read so that the connection can be kept
 // After a failure, so that a collector that is down is asked rarely.
 constexpr std::chrono::seconds pause_first{1};
 constexpr std::chrono::seconds pause_max{60};
@@ -37,28 +37,14 @@ std::string traces_url(std::string endpoint)
     return endpoint.ends_with(path) ? endpoint : endpoint + std::string(path);
 }
 
-std::uint64_t random_bits()
-{
-    thread_local std::mt19937_64 generator{std::random_device{}()};
-    return generator();
-}
-
 template <std::size_t size>
 void fill(std::array<std::uint8_t, size>& bytes)
 {
     for (std::size_t at = 0; at < size; at += sizeof(std::uint64_t)) {
-        const std::uint64_t bits = std::max<std::uint64_t>(random_bits(), 1);  // all zeros would be no id
+        const std::uint64_t bits = std::max<std::uint64_t>(app::random_bits(), 1);  // all zeros would be no id
         std::memcpy(bytes.data() + at, &bits, sizeof bits);
     }
 }
-
-CURL* make_easy()
-{
-    static const CURLcode initialised = curl_global_init(CURL_GLOBAL_DEFAULT);
-    return initialised == CURLE_OK ? curl_easy_init() : nullptr;
-}
-
-std::size_t ignore_body(const char*, std::size_t size, std::size_t count, void*) { return size * count; }
 
 }  // namespace
 
@@ -67,9 +53,10 @@ public:
     explicit Impl(TracerOptions options)
         : options_(std::move(options)),
           url_(traces_url(options_.endpoint)),
-          easy_(make_easy()),
-          thread_([this] { loop(); })
+          easy_(net::curl::new_easy())
     {
+        prepare();
+        thread_ = std::thread([this] { loop(); });
     }
 
     ~Impl()
@@ -80,7 +67,6 @@ public:
         }
         wake_.notify_all();
         thread_.join();
-        curl_easy_cleanup(easy_);
         if (dropped_ > 0) log_warning("spans dropped", {{"count", dropped_.load()}});
     }
 
@@ -144,33 +130,35 @@ private:
         return true;
     }
 
+    void prepare()
+    {
+        CURL* const easy = easy_.get();
+        net::curl::set_policy(easy, "polis");
+        net::curl::append(headers_, "Content-Type: application/json");
+        net::curl::set(easy, CURLOPT_HTTPHEADER, headers_.get());
+        net::curl::set(easy, CURLOPT_URL, url_.c_str());
+        answer_.attach(easy);
+    }
+
     bool post(const std::string& body, bool last)
     {
-        if (easy_ == nullptr) return false;
-        struct List {
-            curl_slist* head = nullptr;
-            ~List() { curl_slist_free_all(head); }
-        } headers;
-        headers.head = curl_slist_append(nullptr, "Content-Type: application/json");
-        curl_easy_setopt(easy_, CURLOPT_URL, url_.c_str());
-        curl_easy_setopt(easy_, CURLOPT_HTTPHEADER, headers.head);
-        curl_easy_setopt(easy_, CURLOPT_POSTFIELDS, body.c_str());
-        curl_easy_setopt(easy_, CURLOPT_POSTFIELDSIZE, static_cast<long>(body.size()));
-        curl_easy_setopt(easy_, CURLOPT_TIMEOUT_MS, last ? last_send_timeout_ms : send_timeout_ms);
-        curl_easy_setopt(easy_, CURLOPT_NOSIGNAL, 1L);
-        curl_easy_setopt(easy_, CURLOPT_PROXY, "");
-        curl_easy_setopt(easy_, CURLOPT_WRITEFUNCTION, &ignore_body);
-        const CURLcode code = curl_easy_perform(easy_);
-        long status = 0;
-        curl_easy_getinfo(easy_, CURLINFO_RESPONSE_CODE, &status);
-        if (code == CURLE_OK && status >= 200 && status < 300) return true;
+        CURL* const easy = easy_.get();
+        answer_.reset();
+        net::curl::set(easy, CURLOPT_POSTFIELDS, body.c_str());
+        net::curl::set(easy, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(body.size()));
+        net::curl::set(easy, CURLOPT_TIMEOUT_MS, last ? last_send_timeout_ms : send_timeout_ms);
+        const CURLcode code = curl_easy_perform(easy);
+        const auto status = net::curl::status_of(easy);
+        if (answer_.answered(code) && status >= 200 && status < 300) return true;
         log_warning("collector takes no spans", {{"status", status}, {"reason", curl_easy_strerror(code)}});
         return false;
     }
 
     const TracerOptions options_;
     const std::string url_;
-    CURL* const easy_;  // sender's thread only
+    const net::curl::Easy easy_;  // this and the next two: sender's thread only
+    net::curl::Headers headers_;
+    net::curl::Body answer_{answer_bytes_max, 0};
     std::mutex mutex_;
     std::condition_variable wake_;
     std::vector<Span> queue_;
