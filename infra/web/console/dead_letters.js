@@ -28,8 +28,8 @@ export function DeadLetters({ query }) {
   const { rows, error, loading, pager, reload } = usePages(() => api.deadLetters(filter), api.follow, [JSON.stringify(filter)], 5000);
   const wanted = Object.fromEntries(Object.entries(filter).filter(([, value]) => value));
   const all = html`<${Action} confirm="Replay all that match" run=${() => api.replayAll(wanted).then((told) => told.replayed == null ? "on their way" : `${told.replayed} on their way`)}
-    done=${reload}>Replay all</${Action}>`;
-  return html`<${Page} title="Dead letters" aside=${rows.length > 0 && all}>
+    done=${reload} disabled=${rows.length === 0}>Replay all</${Action}>`;
+  return html`<${Page} title="Dead letters" aside=${all}>
     <${Filter} filter=${filter} change=${setFilter} />
     <${Problem} error=${error} />
     ${rows.length > 0 && html`<${Table} label="Dead letters" columns=${columns(reload)} rows=${rows} link=${(row) => `#/dead-letters/${row.id}`} />`}

@@ -58,7 +58,7 @@ export const brief = (payload, length = 90) => {
 };
 
 // A button for what changes something: says what it does while it does it, and shows what came of it.
-export function Action({ children, run, done, kind = "", confirm }) {
+export function Action({ children, run, done, kind = "", confirm, disabled = false }) {
   const [state, setState] = useState({ busy: false, note: null, bad: false, asked: false });
   const act = async () => {
     if (confirm && !state.asked) return setState((before) => ({ ...before, asked: true, note: null }));
@@ -72,7 +72,7 @@ export function Action({ children, run, done, kind = "", confirm }) {
     }
   };
   return html`<span class="action">
-    <button class=${`button ${kind} ${state.asked ? "danger" : ""}`} disabled=${state.busy} onClick=${act}>
+    <button class=${`button ${kind} ${state.asked ? "danger" : ""}`} disabled=${state.busy || disabled} onClick=${act}>
       ${state.asked ? confirm : children}
     </button>
     ${state.asked && html`<button class="button" onClick=${() => setState((before) => ({ ...before, asked: false }))}>Keep</button>`}
