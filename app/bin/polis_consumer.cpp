@@ -14,9 +14,7 @@
 #include "startup.hpp"
 #include "version.hpp"
 
-#include <csignal>
 #include <optional>
-#include <thread>
 
 namespace {
 
@@ -129,13 +127,8 @@ int run(const infra::Config& config, bool migrate)
         infra::log_info("listening",
                         {{"host", config.http.host}, {"port", admin->port()}, {"version", polis::version}});
     }
-    std::thread signals([&consumer] {
-        infra::wait_for_stop_signal();
-        infra::log_info("stopping");
-        consumer.stop();
-    });
+    const infra::StopWatch watch([&consumer] { consumer.stop(); });
     consumer.run();
-    signals.join();
     writer.stop();
     infra::log_info("stopped");
     return infra::exit_fine;
