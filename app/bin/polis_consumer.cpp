@@ -14,9 +14,7 @@
 #include "startup.hpp"
 #include "version.hpp"
 
-#include <csignal>
 #include <optional>
-#include <thread>
 
 namespace {
 
@@ -147,13 +145,8 @@ int run(const infra::Config& config, bool migrate)
                         {{"host", config.http.host}, {"port", admin->port()}, {"version", polis::version}});
     }
     metrics.job("startup", std::chrono::steady_clock::now() - started);
-    std::thread signals([&consumer] {
-        infra::wait_for_stop_signal();
-        infra::log_info("stopping");
-        consumer.stop();
-    });
+    const infra::StopWatch watch([&consumer] { consumer.stop(); });
     consumer.run();
-    signals.join();
     writer.stop();
     infra::log_info("stopped");
     return infra::exit_fine;

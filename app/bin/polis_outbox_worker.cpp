@@ -19,9 +19,7 @@
 #include "version.hpp"
 
 #include <atomic>
-#include <csignal>
 #include <optional>
-#include <thread>
 
 namespace {
 
@@ -171,16 +169,8 @@ int run(const infra::Config& config, bool drain, bool migrate)
                         {{"host", config.http.host}, {"port", admin->port()}, {"version", polis::version}});
     }
     const infra::pg::OutboxListener listener(config.database.url, [&fleet] { fleet.wake(); });
-    std::thread signals([&fleet] {
-        infra::wait_for_stop_signal();
-        infra::log_info("stopping");
-        fleet.stop();
-    });
+    const infra::StopWatch watch([&fleet] { fleet.stop(); });
     fleet.run();
-    // When it was the drain that ended. The signal is blocked, and that thread waits for it: it kills
-    // nothing.
-    pthread_kill(signals.native_handle(), SIGTERM);  // NOLINT(bugprone-bad-signal-to-kill-thread)
-    signals.join();
     infra::log_info("stopped");
     return incomplete ? infra::exit_failed : infra::exit_fine;
 }

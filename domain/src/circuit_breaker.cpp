@@ -26,10 +26,8 @@ void CircuitBreaker::failed(Time now, bool was_probe)
         probe_at_ = now + pause_;
         return;
     }
-    if (failures_ == 0) first_failure_ = now;
     ++failures_;
-    if (limits_.failures == 0 || failures_ < limits_.failures || now - first_failure_ < limits_.failing_for)
-        return;
+    if (limits_.failures == 0 || failures_ < limits_.failures) return;
     open_ = true;
     pause_ = limits_.pause;
     probe_at_ = now + pause_;

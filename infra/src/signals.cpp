@@ -5,9 +5,14 @@
 #include <csignal>
 #include <sys/signalfd.h>
 #include <unistd.h>
+#include <utility>
 
 namespace infra {
 namespace {
+
+// Never unblocked: it is harmless to a thread that does not wait any more, where SIGTERM would end the
+// process.
+constexpr int watch_ends = SIGUSR1;
 
 sigset_t stop_signals()
 {
@@ -23,23 +28,46 @@ sigset_t stop_signals()
 // latter.
 bool means_stop(int signal) { return signal != SIGHUP || !reopen_log_files(); }
 
+// Whether it was a signal to stop that came, and not `other`, which is 0 for none.
+bool wait_for_stop_signal_or(int other)
+{
+    const auto stop = stop_signals();
+    auto set = stop;
+    if (other != 0) sigaddset(&set, other);
+    int signal = 0;
+    do {
+        sigwait(&set, &signal);
+        if (signal == other) return false;
+    } while (!means_stop(signal));
+    pthread_sigmask(SIG_UNBLOCK, &stop, nullptr);
+    return true;
+}
+
 }  // namespace
 
 void block_stop_signals()
 {
-    const auto set = stop_signals();
+    auto set = stop_signals();
+    sigaddset(&set, watch_ends);
     pthread_sigmask(SIG_BLOCK, &set, nullptr);
     std::signal(SIGPIPE, SIG_IGN);
 }
 
-void wait_for_stop_signal()
+void wait_for_stop_signal() { wait_for_stop_signal_or(0); }
+
+StopWatch::StopWatch(std::function<void()> stop)
+    : thread_([stop = std::move(stop)] {
+          if (!wait_for_stop_signal_or(watch_ends)) return;
+          log_info("stopping");
+          stop();
+      })
 {
-    const auto set = stop_signals();
-    int signal = 0;
-    do {
-        sigwait(&set, &signal);
-    } while (!means_stop(signal));
-    pthread_sigmask(SIG_UNBLOCK, &set, nullptr);
+}
+
+StopWatch::~StopWatch()
+{
+    pthread_kill(thread_.native_handle(), watch_ends);
+    thread_.join();
 }
 
 int open_stop_signals()

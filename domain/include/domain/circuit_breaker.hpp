@@ -8,9 +8,9 @@ namespace domain {
 
 struct BreakerLimits {
     std::uint32_t failures = 20;  // in a row
-    // A row that is shorter than this may be a hiccup of a busy destination.
-    std::chrono::nanoseconds failing_for = std::chrono::seconds{3};
-    std::chrono::nanoseconds pause = std::chrono::seconds{1};  // before the first probe; doubles
+    // Before the first probe; doubles. So short that a hiccup of a busy destination costs it next to nothing, and a
+    // dead one is left alone before its failures, each of which is written, cost the other destinations anything.
+    std::chrono::nanoseconds pause = std::chrono::milliseconds{50};
     std::chrono::nanoseconds pause_max = std::chrono::seconds{30};
 };
 
@@ -40,7 +40,6 @@ private:
     bool open_ = false;
     bool probing_ = false;
     std::uint32_t failures_ = 0;
-    Time first_failure_{};
     Time probe_at_{};
     Time pause_{};
 };
