@@ -127,7 +127,8 @@ void add_workflow_routes(http::Router& router, pg::QueryPool& pool, app::EventLo
 {
     router.add("GET", "/workflows", [&](const http::Request& request, const http::Reply& reply) {
         const auto* limit_text = request.query_value("limit");
-        const auto limit = limit_text == nullptr ? Result<std::int64_t>(page_rows_max) : parse_limit(*limit_text);
+        const auto limit =
+            limit_text == nullptr ? Result<std::int64_t>(page_rows_max) : parse_limit(*limit_text);
         if (!limit) return reply(fault_response(limit.error()));
         const pg::InstanceFilter filter{text_of(request, "workflow"), text_of(request, "status"),
                                         text_of(request, "after")};
