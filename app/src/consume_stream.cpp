@@ -1,8 +1,7 @@
 #include "app/consume_stream.hpp"
 
-#include "app/randomness.hpp"
-
 #include "app/clocks.hpp"
+#include "app/randomness.hpp"
 
 #include <algorithm>
 #include <exception>

@@ -1,6 +1,5 @@
 #include "domain/ingest.hpp"
 
-
 #include <algorithm>
 #include <utility>
 

@@ -8,8 +8,9 @@ namespace domain {
 
 struct BreakerLimits {
     std::uint32_t failures = 20;  // in a row
-    // Before the first probe; doubles. So short that a hiccup of a busy destination costs it next to nothing, and a
-    // dead one is left alone before its failures, each of which is written, cost the other destinations anything.
+    // Before the first probe; doubles. So short that a hiccup of a busy destination costs it next to nothing,
+    // and a dead one is left alone before its failures, each of which is written, cost the other destinations
+    // anything.
     std::chrono::nanoseconds pause = std::chrono::milliseconds{50};
     std::chrono::nanoseconds pause_max = std::chrono::seconds{30};
 };

@@ -22,21 +22,21 @@ void show_metrics(pg::QueryPool& pool, Metrics& metrics, const http::Reply& repl
 void show_lag(pg::QueryPool& pool, const http::Reply& reply)
 {
     with_session(pool, reply, [](soci::session& session) {
-            boost::json::array all;
-            for (const auto& one : pg::read_lag(session)) {
-                const bool open = !one.circuit_open_since.empty();
-                all.push_back({{"subscription", one.subscription},
-                               {"unsent", one.unsent},
-                               {"capped", one.capped},
-                               {"oldest_unsent_seconds", one.oldest_unsent_seconds},
-                               {"retrying", one.retrying},
-                               {"dead_letters", one.dead_letters},
-                               {"workers", one.workers},
-                               {"circuit", open ? "open" : "closed"},
-                               {"circuit_open_since",
-                                open ? boost::json::value(one.circuit_open_since) : boost::json::value()}});
-            }
-            return json_text(boost::json::serialize(all));
+        boost::json::array all;
+        for (const auto& one : pg::read_lag(session)) {
+            const bool open = !one.circuit_open_since.empty();
+            all.push_back({{"subscription", one.subscription},
+                           {"unsent", one.unsent},
+                           {"capped", one.capped},
+                           {"oldest_unsent_seconds", one.oldest_unsent_seconds},
+                           {"retrying", one.retrying},
+                           {"dead_letters", one.dead_letters},
+                           {"workers", one.workers},
+                           {"circuit", open ? "open" : "closed"},
+                           {"circuit_open_since",
+                            open ? boost::json::value(one.circuit_open_since) : boost::json::value()}});
+        }
+        return json_text(boost::json::serialize(all));
     });
 }
 

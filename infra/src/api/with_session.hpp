@@ -9,8 +9,8 @@ namespace infra::api {
 
 http::Response database_unavailable();
 
-// Answers with what `action` makes of a session of the pool, which must outlive the request; 503 when there is
-// none to have, or the action throws.
+// Answers with what `action` makes of a session of the pool, which must outlive the request; 503 when there
+// is none to have, or the action throws.
 template <class Action>
 void with_session(pg::QueryPool& pool, const http::Reply& reply, Action action)
 {

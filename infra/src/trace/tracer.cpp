@@ -41,7 +41,8 @@ template <std::size_t size>
 void fill(std::array<std::uint8_t, size>& bytes)
 {
     for (std::size_t at = 0; at < size; at += sizeof(std::uint64_t)) {
-        const std::uint64_t bits = std::max<std::uint64_t>(app::random_bits(), 1);  // all zeros would be no id
+        const std::uint64_t bits =
+            std::max<std::uint64_t>(app::random_bits(), 1);  // all zeros would be no id
         std::memcpy(bytes.data() + at, &bits, sizeof bits);
     }
 }
@@ -51,9 +52,7 @@ void fill(std::array<std::uint8_t, size>& bytes)
 class Tracer::Impl {
 public:
     explicit Impl(TracerOptions options)
-        : options_(std::move(options)),
-          url_(traces_url(options_.endpoint)),
-          easy_(net::curl::new_easy())
+        : options_(std::move(options)), url_(traces_url(options_.endpoint)), easy_(net::curl::new_easy())
     {
         prepare();
         thread_ = std::thread([this] { loop(); });
