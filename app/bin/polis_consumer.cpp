@@ -11,6 +11,7 @@
 #include "infra/metrics.hpp"
 #include "infra/pg/position_store.hpp"
 #include "infra/signals.hpp"
+#include "infra/trace/consumed_spans.hpp"
 #include "startup.hpp"
 #include "version.hpp"
 
@@ -30,15 +31,19 @@ infra::CliSpec spec()
 // What happens, as metrics and log lines.
 class Observer final : public app::ConsumeObserver {
 public:
-    Observer(infra::Metrics& metrics, const domain::ServiceRegistry& registry)
-        : metrics_(metrics), registry_(registry)
+    // `spans` may be null.
+    Observer(infra::Metrics& metrics, const domain::ServiceRegistry& registry,
+             infra::trace::ConsumedSpans* spans)
+        : metrics_(metrics), registry_(registry), spans_(spans)
     {
     }
 
     void stored(std::string_view topic, const domain::PreparedEvent& event,
                 const domain::IngestAnswer& answer) override
     {
-        metrics_.consumed(topic, answer.replayed ? "duplicate" : "stored");
+        const auto* outcome = answer.replayed ? "duplicate" : "stored";
+        metrics_.consumed(topic, outcome);
+        if (spans_ != nullptr) spans_->end(event.trace, outcome);
         if (answer.replayed) return;
         if (!event.triggers.empty()) jobs_.push_back(job_of(event.service));
         const std::string_view service =
@@ -85,6 +90,7 @@ private:
     infra::Metrics& metrics_;
     const domain::ServiceRegistry& registry_;
     std::vector<std::string> jobs_;  // of the batch that is being told about
+    infra::trace::ConsumedSpans* const spans_;
 };
 
 infra::kafka::KafkaSourceOptions source_options(const infra::Config& config)
@@ -120,8 +126,18 @@ int run(const infra::Config& config, bool migrate)
     const auto workflows = infra::workflow_registry(config);
     const app::PrepareEvent prepare(registry, infra::ingest_policy(config), &workflows);
     infra::kafka::AvroDecoder records(config.kafka.schema_registry_url);
+    const auto tracer = infra::trace::make_tracer(
+        {config.otel_endpoint, config.otel_sampled_share, "polis-consumer", polis::version});
+    std::optional<infra::trace::ConsumedSpans> spans;
+    app::DecodeMessage::EnterTrace enter_trace;
+    if (tracer) {
+        spans.emplace(*tracer);
+        enter_trace = [&spans](const domain::StreamMessage& message, domain::TraceContext trace) {
+            return spans->begin(message, std::move(trace));
+        };
+    }
     const app::DecodeMessage decode(prepare, records, infra::kafka::routes_of(config.kafka),
-                                    config.ingest.body_bytes_max);
+                                    config.ingest.body_bytes_max, std::move(enter_trace));
     infra::pg::EventWriter writer(infra::writer_options(config, &workflows),
                                   [&metrics](const infra::pg::CommittedBatch& batch) {
                                       metrics.ingest_batch(batch.events, batch.duration);
@@ -131,7 +147,7 @@ int run(const infra::Config& config, bool migrate)
     const auto positions = infra::pg::make_position_store(config.database.url);
     infra::kafka::KafkaSource source(source_options(config),
                                      [&metrics](const auto& lag) { metrics.consumer_lag(lag); });
-    Observer observer(metrics, registry);
+    Observer observer(metrics, registry, spans ? &*spans : nullptr);
     app::ConsumeStream consumer(source, writer, *positions, decode, observer, consume_options(config),
                                 app::random_fraction);
     std::optional<infra::AdminService> admin;

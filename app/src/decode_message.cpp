@@ -83,8 +83,12 @@ std::string storable(std::string_view text)
 }  // namespace
 
 DecodeMessage::DecodeMessage(const PrepareEvent& prepare, RecordDecoder& records, domain::RouteTable routes,
-                             std::size_t value_bytes_max)
-    : prepare_(prepare), records_(records), routes_(std::move(routes)), value_bytes_max_(value_bytes_max)
+                             std::size_t value_bytes_max, EnterTrace enter_trace)
+    : prepare_(prepare),
+      records_(records),
+      routes_(std::move(routes)),
+      value_bytes_max_(value_bytes_max),
+      enter_trace_(std::move(enter_trace))
 {
 }
 
@@ -144,7 +148,10 @@ Decoded DecodeMessage::prepare(const StreamMessage& message, std::string_view re
     auto trace = domain::parse_trace_context(message.header("traceparent"), message.header("tracestate"));
     if (!trace.parent.empty()) envelope.trace = std::move(trace);
     auto event = prepare_.prepare(service, document, envelope);
-    if (event) return std::move(*event);
+    if (event) {
+        if (enter_trace_) event->trace = enter_trace_(message, std::move(event->trace));
+        return std::move(*event);
+    }
     const auto& fault = event.error();
     return Rejected{RejectReason::invalid, fault.detail, std::move(service),
                     fault.fields.empty() ? "" : field_errors_json(fault.fields)};

@@ -20,6 +20,7 @@ import time
 sys.path[:0] = [str(pathlib.Path(__file__).resolve().parent), str(pathlib.Path(__file__).resolve().parents[1] / "e2e")]
 
 from database import Cluster  # noqa: E402
+from follower import Follower  # noqa: E402
 from gate import Gate, commit_bind, settle_binds  # noqa: E402
 from harness import Api, Worker  # noqa: E402
 from load import Load, doomed  # noqa: E402
@@ -63,6 +64,7 @@ class Chaos:
         self.api = self.new_api()
         self.workers = [self.new_worker(), self.new_worker()]
         self.load = Load(lambda: self.api.port, seed, rate)
+        self.follower = Follower(lambda: self.api.port, "00000000-0000-0000-0000-000000000000")
 
     def say(self, text):
         print(f"{time.monotonic() - self.started:7.1f} s  {text}", flush=True)
@@ -171,6 +173,15 @@ class Chaos:
                 return False
 
         wait_until(delivered, settle_seconds, "every message is sent or dead", poll=0.5)
+
+    def wait_followed(self):
+        """The follower has seen as many events as there are; the verdict looks at which."""
+        stored = self.database.count("events")
+        try:
+            wait_until(lambda: len(self.follower.ids) >= stored, settle_seconds, "the follower has all events")
+        except AssertionError as fault:
+            self.failures.append(f"stream: {fault}")
+        self.follower.close()
 
     # ---- the scenes
 
@@ -360,6 +371,7 @@ class Chaos:
         finally:
             self.load.finish()
         self.wait_delivered()
+        self.wait_followed()
         for process in [self.api, *self.workers]:
             code = process.terminate()
             if code != 0:
@@ -368,6 +380,7 @@ class Chaos:
 
     def report(self):
         verdict = Verdict(self.load, self.sink, self.database, self.faults, self.calm_until)
+        verdict.check_followed(self.follower.ids)
         violations = self.failures + verdict.judge()
         baseline = verdict.rates(self.calm_from, self.calm_to)
         lanes = [verdict.lanes_healed(fault) for fault in self.measured["lanes"]]
@@ -392,6 +405,7 @@ class Chaos:
             f"95 % of the throughput {max(back):.1f} s after PostgreSQL (limit {throughput_back_seconds:.0f}), "
             f"ready again after a fault {max(ready):.1f} s, longest of all {max(lanes + back + ready):.1f} s",
             "successes": f"{verdict.success_share:.1%} of the requests outside of the outages",
+            "stream": f"{len(self.follower.ids)} events followed over {self.follower.connections} connections",
             "gate": f"{self.gate.cuts} connections cut in the middle of a statement",
         }
         print(f"\nchaos, seed {self.seed}, {time.monotonic() - self.started:.0f} s")
@@ -405,6 +419,7 @@ class Chaos:
     def close(self):
         for process in [self.api, *self.workers, *self.ended]:
             process.clean_up()
+        self.follower.close()
         self.sink.close()
         self.gate.close()
         self.cluster.destroy()

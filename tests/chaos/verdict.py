@@ -91,6 +91,16 @@ class Verdict:
             self.partial += 1
             self.violate("I2", f"derived events without their base: {orphan}")
 
+    def check_followed(self, ids):
+        """Whoever follows /events/stream and comes back after every fault sees all that was stored, in order and once."""
+        stored = sorted(self.events)
+        if ids == stored:
+            return
+        times = collections.Counter(ids)
+        missing = [one for one in stored if one not in times]
+        repeated = [one for one, count in times.items() if count > 1]
+        self.violate("stream", f"{len(missing)} events missing, {len(repeated)} seen again, in order: {ids == sorted(ids)}")
+
     def check_messages(self):
         """I2, I3, I4: a message for every derived event, received or dead; dead are exactly those that had to be."""
         derived = {row["id"]: row for row in self.events.values() if row["source_event_id"]}

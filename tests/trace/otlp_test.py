@@ -24,6 +24,7 @@ collector_program = None
 parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 unsampled = "00-1af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00"
 
+from consumer_case import ConsumerTest  # noqa: E402
 from harness import EndToEndTest, wait_until  # noqa: E402
 
 
@@ -99,6 +100,7 @@ class OtlpTest(EndToEndTest):
         self.assertEqual((query["trace_id"], query["parent"]), (listing["trace_id"], listing["span_id"]))
         delivery = collector.named("deliver event.security")[0]
         self.assertEqual((delivery["service"], delivery["kind"]), ("polis-outbox-worker", "Producer"))
+        self.assertEqual(delivery["links"], [f"{request['trace_id']}-{request['span_id']}"])
         self.assertEqual(delivery["attributes"]["polis.outcome"], "delivered")
         self.assertGreaterEqual(delivery["attributes"]["polis.outbox.wait_seconds"], 0)
 
@@ -126,6 +128,33 @@ class OtlpTest(EndToEndTest):
             started = time.monotonic()
             self.assertEqual(api.terminate(), 0)
             self.assertLess(time.monotonic() - started, 15)
+
+
+class KafkaOtlpTest(ConsumerTest):
+    def test_a_message_from_its_producer_to_its_delivery(self):
+        collector = Collector()
+        self.addCleanup(collector.close)
+        settings = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url}
+        topic = self.topic()
+        for trace in (parent, unsampled):
+            alarm = json.dumps({"energy": 600, "neighborhood": trace}).encode()
+            headers = [("traceparent", trace), ("idempotency-key", trace)]
+            self.kafka.produce(topic, alarm, headers=headers)
+            self.kafka.produce(topic, alarm, headers=headers)  # a duplicate
+        self.start_consumer(f"{topic}=energy", **settings)
+        sink = self.start_sink()
+        self.start_worker(sink, **settings)
+        wait_until(lambda: len(collector.named(f"process {topic}")) == 2, 60, "the spans arrive")
+        wait_until(lambda: any(span["links"] for span in collector.spans), 30, "the delivery's span arrives")
+        self.assertEqual(collector.refused, [])
+        consumed, again = sorted(collector.named(f"process {topic}"), key=lambda span: span["attributes"]["messaging.kafka.offset"])
+        self.assertEqual((consumed["service"], consumed["kind"]), ("polis-consumer", "Consumer"))
+        for span in (consumed, again):
+            self.assertEqual((span["trace_id"], span["parent"]), tuple(parent.split("-")[1:3]))
+        self.assertEqual(consumed["attributes"]["polis.outcome"], "stored")
+        self.assertEqual(again["attributes"]["polis.outcome"], "duplicate")
+        (delivery,) = [span for span in collector.spans if span["links"]]
+        self.assertEqual(delivery["links"], [f"{consumed['trace_id']}-{consumed['span_id']}"])
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@
 #include "app/ports/record_decoder.hpp"
 #include "domain/stream.hpp"
 
+#include <functional>
 #include <string>
 #include <utility>
 #include <variant>
@@ -24,11 +25,14 @@ using Decoded = std::variant<domain::PreparedEvent, Rejected, RegistryUnavailabl
 // From a message of a stream to a prepared event: JSON or an Avro frame (a first byte of zero, which no JSON
 // text has), plain or as a CloudEvent in either mode. The dedupe key is a CloudEvent's id, else the header
 // message-id or idempotency-key. The trace is that of the headers traceparent and tracestate, else of the
-// CloudEvent.
+// CloudEvent; `enter_trace` may put another one in its place, which is stored.
 class DecodeMessage {
 public:
+    using EnterTrace =
+        std::function<domain::TraceContext(const domain::StreamMessage& message, domain::TraceContext trace)>;
+
     DecodeMessage(const PrepareEvent& prepare, RecordDecoder& records, domain::RouteTable routes,
-                  std::size_t value_bytes_max);
+                  std::size_t value_bytes_max, EnterTrace enter_trace = {});
 
     // May block on the registry.
     Decoded operator()(const domain::StreamMessage& message) const;
@@ -43,6 +47,7 @@ private:
     RecordDecoder& records_;
     const domain::RouteTable routes_;
     const std::size_t value_bytes_max_;
+    const EnterTrace enter_trace_;
 };
 
 // [["name","text"],...]: header names may repeat. Bytes that are not UTF-8 become U+FFFD.

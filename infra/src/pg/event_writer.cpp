@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <condition_variable>
 #include <deque>
-#include <limits>
 #include <mutex>
 #include <thread>
 #include <utility>
@@ -21,13 +20,6 @@ using Prepared = const domain::PreparedEvent*;
 // The worker polls for longer than this after it was woken, so a batch without a notification is seen, too.
 constexpr auto notify_interval_min = std::chrono::milliseconds(10);
 constexpr int serialization_retries_max = 3;
-
-// One flush costs the same for one request as for a hundred. Clients that were just answered tend to be back
-// at once, so after a batch with company the next one waits a little for them: never longer than half of what
-// the last one took, nor than this. Without it, clients that wait for their answers fall into two halves that
-// take turns.
-constexpr auto linger_max = std::chrono::milliseconds(2);
-constexpr std::size_t company_min = 8;  // requests
 
 struct Request {
     std::vector<domain::PreparedEvent> events;
@@ -59,15 +51,13 @@ public:
             request.bytes += event.bytes();
         }
         std::optional<app::AppendRefusal> refused;
-        bool wanted = false;
         {
             const std::lock_guard lock(mutex_);
             refused = enqueue(request);
-            wanted = queue_.size() >= wake_at_ || queued_rows_ >= options_.batch_rows_max;
         }
         if (refused) {
             request.done(refusal(*refused));
-        } else if (wanted) {
+        } else {
             wake_.notify_one();
         }
     }
@@ -104,13 +94,7 @@ private:
     std::vector<Request> take_batch()
     {
         std::unique_lock lock(mutex_);
-        wake_at_ = 1;
         wake_.wait(lock, [this] { return stopping_ || !queue_.empty(); });
-        wake_at_ = expected_;
-        wake_.wait_until(lock, linger_until_, [this] {
-            return stopping_ || queue_.size() >= expected_ || queued_rows_ >= options_.batch_rows_max;
-        });
-        wake_at_ = never;
         std::vector<Request> batch;
         std::size_t rows = 0;
         while (!queue_.empty() && fits(batch, rows, queue_.front())) {
@@ -137,21 +121,11 @@ private:
             const auto started = Clock::now();
             auto results = store(batch);
             const auto duration = Clock::now() - started;
-            plan_linger(batch.size(), duration);
             report(batch, results, duration);
             failpoint("writer.stored");
             for (std::size_t i = 0; i < batch.size(); ++i) batch[i].done(std::move(results[i]));
             failpoint("writer.answered");
         }
-    }
-
-    void plan_linger(std::size_t answered, Clock::duration duration)
-    {
-        const std::lock_guard lock(mutex_);
-        expected_ = answered + queue_.size();
-        linger_until_ = answered < company_min
-                            ? Clock::time_point{}
-                            : Clock::now() + std::min<Clock::duration>(duration / 2, linger_max);
     }
 
     void report(const std::vector<Request>& batch, const std::vector<app::AppendResult>& results,
@@ -308,8 +282,6 @@ private:
         return answers;
     }
 
-    static constexpr std::size_t never = std::numeric_limits<std::size_t>::max();
-
     const EventWriterOptions options_;
     const std::function<void(const CommittedBatch&)> committed_;
     mutable std::mutex mutex_;
@@ -318,9 +290,6 @@ private:
     std::size_t queued_rows_ = 0;
     std::size_t queued_bytes_ = 0;
     bool stopping_ = false;
-    std::size_t wake_at_ = never;  // requests in the queue that the writer's thread wants to be woken for
-    std::size_t expected_ = 0;     // requests that will be there once everybody is back
-    Clock::time_point linger_until_{};
     std::optional<IngestTransaction> transaction_;  // writer's thread only
     Clock::time_point notified_at_{};
     std::thread thread_;  // last, so that everything it uses is there before and after it
