@@ -152,6 +152,15 @@ class CityGuideTest(ConsumerTest):
             self.assertGreaterEqual(metrics[f'job_duration_seconds_count{{job="{job}",service="orchestrator"}}'], 1)
         self.assertTrue(any(name.startswith('kafka_consumer_lag{') and 'service="orchestrator"' in name for name in metrics))
 
+    def test_a_start_without_kafka(self):
+        """W8, W13: it lives, says that it is not ready, and why."""
+        self.api = self.start_api()
+        consumer = self.launch_consumer("a=route.confirmed", KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:1").listening()
+        wait_until(lambda: "kafka" in consumer.reasons().lower(), 60, "it is not ready for want of Kafka", poll=0.2)
+        with consumer.client() as client:
+            self.assertEqual(client.get("/healthz").status, 200)
+        self.assertIsNone(consumer.process.poll())
+
     def test_every_story_has_an_end(self):
         self.start_all()
         cases = {
