@@ -22,7 +22,7 @@ routes = 20
 deaths = 3
 # Points that a program passes on its way back, with the passage at which it dies.
 worker_points = ("worker.leased:1", "worker.settling:1", "writer.rows_queued:1", "writer.committed:1")
-consumer_points = ("consumer.began:1", "consumer.polled:1", "writer.begun:1", "writer.rows_queued:1", "writer.committed:1")
+consumer_points = ("consumer.polled:1", "writer.begun:1", "writer.rows_queued:1", "writer.committed:1", "consumer.telling:1")
 api_points = ("pipeline.sent:2", "writer.begun:1", "writer.rows_queued:1", "writer.committed:1", "writer.answered:1")
 
 
@@ -199,8 +199,9 @@ class RecoveryCrashTest(ConsumerTest, TaskCase):
             self.let_leases_end()
             self.assert_dies(self.new_worker(POLIS_FAILPOINT=point), point)
         self.let_leases_end()
-        self.new_api().ready()
+        api = self.new_api().ready()
         tasks += [self.ask_task(number) for number in range(2, len(api_points) + 2)]
+        api.kill()
         self.settle(tasks)
         self.assertEqual(len(self.keys_of_calls()), len(tasks))
 
