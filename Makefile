@@ -161,7 +161,6 @@ chaos-kafka: .deps-test .build-programs ## two consumers, 100,000 messages, each
 
 .PHONY: chaos-workflows
 chaos-workflows: .deps-test .build-programs ## 10,000 workflows of three kinds, PostgreSQL and programs killed for ten minutes: all end well? (CHAOS_SEED=)
-	@$(tools)/deps.sh brokers
 	@cd tests/e2e && POLIS_BIN_DIR=$(CURDIR)/$(bin) POLIS_WORKFLOWS=10000 POLIS_WORKFLOW_SECONDS=600 \
 	    POLIS_CRASH_SEED=$${CHAOS_SEED:-20261121} python3 -m unittest -v workflow_crash_test
 
