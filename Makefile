@@ -159,6 +159,11 @@ chaos-kafka: .deps-test .build-programs ## two consumers, 100,000 messages, each
 	@cd tests/e2e && POLIS_BIN_DIR=$(CURDIR)/$(bin) POLIS_KAFKA_MESSAGES=100000 POLIS_KAFKA_KILLS=10 \
 	    python3 -m unittest -v consumer_crash_test
 
+.PHONY: chaos-workflows
+chaos-workflows: .deps-test .build-programs ## 10,000 workflows of three kinds, PostgreSQL and programs killed for ten minutes: all end well? (CHAOS_SEED=)
+	@cd tests/e2e && POLIS_BIN_DIR=$(CURDIR)/$(bin) POLIS_WORKFLOWS=10000 POLIS_WORKFLOW_SECONDS=600 \
+	    POLIS_CRASH_SEED=$${CHAOS_SEED:-20261121} python3 -m unittest -v workflow_crash_test
+
 ##@ Code
 
 .PHONY: lint

@@ -147,6 +147,17 @@ class Worker:
         self.program.stop()
 
 
+def run_steps(cluster, events):
+    """Every event is a step. A run whose steps were not all taken is none."""
+    tables = ("workflow_instances WHERE status = 'completed'", "workflow_history")
+    before = [cluster.number(f"SELECT count(*) FROM {table}") for table in tables]
+    sample = run_writer(cluster, events, "steps")
+    ended, turns = (cluster.number(f"SELECT count(*) FROM {table}") - old for table, old in zip(tables, before))
+    if (ended, turns) != (events // 4, events):
+        raise RuntimeError(f"{events} events were {turns:.0f} turns, and {ended:.0f} routes ended")
+    return sample
+
+
 def run_writer(cluster, events, *mode):
     meter = Meter(postgresql=cluster)
     text, _, _ = timed(bench_bin_dir / "bench-writer", cluster.url, next(runs), events, *mode)

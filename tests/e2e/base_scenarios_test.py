@@ -3,6 +3,7 @@
 Rows of contracts 7, and the weaknesses W of 3.8.
 """
 
+import re
 import unittest
 
 from consumer_case import ConsumerTest
@@ -205,6 +206,16 @@ class BaseScenariosTest(ConsumerTest):
         self.assertEqual({each[:2] for each in made}, {(1, 10), (2, 11)})
         self.assertEqual(len({key for project, _, key in made if project == 1}), 1)
 
+    def test_a_group_without_an_admin_port_works(self):
+        """The row "Prometheus port, disable"."""
+        self.start_urban()
+        self.start_urban_worker()
+        consumer = self.launch_consumer(f"{self.events}=record:", PROMETHEUS_DISABLE="true")
+        self.announce("ProjectCreated", 1, 2, 3)
+        self.assertEqual(self.wait_ended("project-created", 1)["status"], "completed")
+        self.assertEqual(consumer.logged("listening"), [])
+        self.assertEqual(consumer.terminate(), 0)
+
     # --- Tokens
 
     def test_a_static_token(self):
@@ -267,6 +278,12 @@ class BaseScenariosTest(ConsumerTest):
         self.assertEqual(found["project_created_success_total"], 1)
         self.assertEqual(found["project_created_duration_seconds_count"], 2)
         self.assertEqual(found["regional_scenario_created_events_total"], 0)
+        with consumer.client() as client:
+            helps = re.findall(r"# HELP (\w+) (.*)", client.get("/metrics").body.decode())
+        for name, text in helps:  # W13
+            for prefix, record in (("project_created", "ProjectCreated"), ("regional_scenario_created", "RegionalScenarioCreated")):
+                if name.startswith(prefix):
+                    self.assertIn(record, text.replace("RegionalScenarioCreated", "-") if prefix[0] == "p" else text)
         for bound in ("0.1", "0.2", "0.5", "1", "2", "5", "10", "30", "60", "120", "+Inf"):
             self.assertIn(f'project_created_duration_seconds_bucket{{le="{bound}"}}', found)
             self.assertIn(f'regional_scenario_created_duration_seconds_bucket{{le="{bound}"}}', found)

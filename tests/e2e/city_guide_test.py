@@ -1,6 +1,7 @@
 """The city guide on real Kafka: polis-consumer, the worker and the api, seen from outside only (contracts 4 and 7)."""
 
 import json
+import re
 import unittest
 
 from consumer_case import ConsumerTest
@@ -151,6 +152,32 @@ class CityGuideTest(ConsumerTest):
         for job in ("startup", "handle_route_confirmed", "handle_story_generate_completed", "handle_tts_completed"):
             self.assertGreaterEqual(metrics[f'job_duration_seconds_count{{job="{job}",service="orchestrator"}}'], 1)
         self.assertTrue(any(name.startswith('kafka_consumer_lag{') and 'service="orchestrator"' in name for name in metrics))
+
+    def test_a_start_without_kafka(self):
+        """W8, W13: it lives, says that it is not ready, and why."""
+        self.api = self.start_api()
+        consumer = self.launch_consumer("a=route.confirmed", KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:1").listening()
+        wait_until(lambda: "kafka" in consumer.reasons().lower(), 60, "it is not ready for want of Kafka", poll=0.2)
+        with consumer.client() as client:
+            self.assertEqual(client.get("/healthz").status, 200)
+        self.assertIsNone(consumer.process.poll())
+
+    def test_the_lag_is_real_and_labels_are_bounded(self):
+        """W9, W10."""
+        self.start_all()
+        lag = lambda: sum(v for k, v in self.consumer.metrics().items() if k.startswith("kafka_consumer_lag"))
+        wait_until(lambda: self.consumer.is_ready(), 60, "it is ready")
+        blocker = self.hold_lock("workflow_instances")
+        for n in range(5):
+            self.confirm(self.route(f"-{n}"))
+        wait_until(lambda: lag() == 5, 60, "what is not stored is behind", poll=0.1)
+        self.release_lock(blocker)
+        for n in range(5):
+            self.wait_status(self.route(f"-{n}"), "story")
+        wait_until(lambda: lag() == 0, 60, "nothing is behind", poll=0.1)
+        text = self.http.get("/metrics").body.decode()
+        paths = set(re.findall(r'http_requests_total\{[^}]*path="([^"]*)"', text))
+        self.assertEqual({path for path in paths if path.startswith("/workflows")}, {"/workflows/{id}"})
 
     def test_every_story_has_an_end(self):
         self.start_all()

@@ -5,9 +5,11 @@ delays of the original, every path on every port.
 """
 
 import argparse
+import collections
 import http.server
 import json
 import random
+import sys
 import threading
 import time
 import uuid
@@ -36,6 +38,7 @@ class MockServices:
         self.script = script or (lambda path, number: None)
         self.lock = threading.Lock()
         self.calls = []
+        self.counted = collections.Counter()  # calls by path
         self.released = threading.Event()
         self.servers = [self._server(host, port) for port in ports]
         self.ports = [server.server_address[1] for server in self.servers]
@@ -71,7 +74,8 @@ class MockServices:
                 body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
                 call = Call(self.path, {name.lower(): value for name, value in self.headers.items()}, body)
                 with mock.lock:
-                    number = sum(other.path == self.path for other in mock.calls)
+                    number = mock.counted[self.path]
+                    mock.counted[self.path] += 1
                     mock.calls.append(call)
                 scripted = mock.script(self.path, number)
                 if scripted in ("hang", "close"):
@@ -97,6 +101,10 @@ class MockServices:
         class Server(http.server.ThreadingHTTPServer):
             daemon_threads = True
             request_queue_size = 256
+
+            def handle_error(self, request, client_address):
+                if not isinstance(sys.exc_info()[1], ConnectionError):  # a caller that was killed
+                    super().handle_error(request, client_address)
 
         return Server((host, port), Handler)
 

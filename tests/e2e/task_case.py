@@ -1,5 +1,7 @@
 """What the tests of tasks share: the three services as stand-ins, and requests."""
 
+import uuid
+
 from harness import EndToEndTest, wait_until
 from mock_services import MockServices
 
@@ -36,6 +38,7 @@ class TaskCase(EndToEndTest):
         self.assertEqual(answer.status, 200, answer)
         found = answer.json()
         self.assertEqual(found["status"], "accepted")
+        self.assertEqual(str(uuid.UUID(found["task_id"])), found["task_id"])
         self.assertEqual(found["message"], "Request accepted and sent to processing queue")
         return found["task_id"]
 

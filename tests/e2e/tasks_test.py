@@ -1,6 +1,7 @@
 """Orchestrator 001 without a broker: split, call, track. Rows of contracts 7, and the weaknesses W of 2.7."""
 
 import json
+import time
 import unittest
 
 from harness import wait_until
@@ -47,6 +48,24 @@ class TasksTest(TaskCase):
             self.assertEqual(len(row["response_payload"]["data"]), len(numbers))
         calls = self.services.calls
         self.assertLess(max(call.began for call in calls), min(call.ended for call in calls), "not at the same time")
+
+    def test_the_tables_of_the_original(self):
+        """W2, W3: what reads the database of 001 finds its columns and values, as views."""
+        self.start_all(lambda path, number: (400, {"detail": "no"}) if path == "/rebates" else None)
+        task_id = self.orchestrate(request({"revenue": ids(1), "rebates": ids(2)}))
+        self.wait_status(task_id, "FAILED")
+        (task,) = self.database.rows("select * from tasks")
+        wanted = {"id", "task_id", "task_name", "task_description", "status", "created_at", "updated_at", "payload"}
+        self.assertLessEqual(wanted | {"error_message"}, set(task))
+        self.assertEqual((task["task_id"], task["task_name"], task["status"]), (task_id, "a task", "FAILED"))
+        self.assertEqual(list(json.loads(task["error_message"])), ["rebates"])
+        rows = {row["service_name"]: row for row in self.database.rows("select * from service_requests")}
+        wanted = {"id", "task_id", "service_name", "scenario_id", "business_type_id", "status", "created_at", "updated_at"}
+        self.assertLessEqual(wanted | {"request_payload", "response_payload", "error_message"}, set(rows["revenue"]))
+        self.assertEqual({name: row["status"] for name, row in rows.items()}, {"revenue": "COMPLETED", "rebates": "FAILED"})
+        self.assertEqual({row["task_id"] for row in rows.values()}, {task_id})
+        self.assertEqual((rows["rebates"]["scenario_id"], rows["rebates"]["business_type_id"]), ("s2", "b2"))
+        self.assertEqual(rows["revenue"]["request_payload"], {"items": [ids(1)]})
 
     def test_what_a_request_must_have(self):
         for body, field in (
@@ -211,6 +230,15 @@ class TasksTest(TaskCase):
         """W12."""
         self.assertEqual(self.client.get("/api/health").json(), {"status": "healthy", "event_hub_mode": "http"})
 
+    def test_mock_services_take_their_time(self):
+        services = MockServices(delay_factor=0.1)
+        self.addCleanup(services.close)
+        with Client("127.0.0.1", services.ports[0]) as client:
+            for path, seconds in (("/revenue", 1.0), ("/rebates", 1.5), ("/specialty", 2.0)):
+                began = time.monotonic()
+                client.post_json(path, [ids(1)])
+                self.assertGreaterEqual(time.monotonic() - began, 0.1 * seconds)
+
     def test_mock_services(self):
         services = MockServices()
         self.addCleanup(services.close)
@@ -226,6 +254,7 @@ class TasksTest(TaskCase):
                 self.assertEqual(set(result), {"scenario_id", "business_type_id", member, "amount"})
                 self.assertEqual(client.post_json(path, []).json(), {"status": "success", "data": []})
                 refused = client.post_json(path, [{"scenario_id": "s"}])
+                self.assertLessEqual(result["amount"], {"/revenue": 99.99, "/rebates": 49.99, "/specialty": 74.99}[path])
                 self.assertEqual((refused.status, refused.json()["detail"]), (500, "Error: 400: Missing required fields"))
 
 

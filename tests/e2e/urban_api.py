@@ -4,6 +4,7 @@
 """
 
 import base64
+import collections
 import http.server
 import json
 import re
@@ -26,6 +27,7 @@ class UrbanApi:
         self.lock = threading.Lock()
         self.projects, self.scenarios, self.bases = {}, {}, {}
         self.requests = []  # (method, path with query, headers)
+        self.counted = collections.Counter()  # requests by path
         self.grants = []  # when and for which scope
         self.tokens = {}
         self.released = threading.Event()
@@ -46,7 +48,7 @@ class UrbanApi:
 
     def count(self, path):
         with self.lock:
-            return sum(each.partition("?")[0] == path for _, each, _ in self.requests)
+            return self.counted[path]
 
     def close(self):
         self.released.set()
@@ -158,7 +160,8 @@ class UrbanApi:
                 headers = {name.lower(): value for name, value in self.headers.items()}
                 path = self.path.partition("?")[0]
                 with api.lock:
-                    number = sum(each.partition("?")[0] == path for _, each, _ in api.requests)
+                    number = api.counted[path]
+                    api.counted[path] += 1
                     api.requests.append((self.command, self.path, headers))
                     answer = api.script(self.command, path, number) or api.answer(
                         self.command, self.path, headers, body
@@ -184,6 +187,10 @@ class UrbanApi:
         class Server(http.server.ThreadingHTTPServer):
             daemon_threads = True
             request_queue_size = 256
+
+            def handle_error(self, request, client_address):
+                if not isinstance(sys.exc_info()[1], ConnectionError):  # a caller that was killed
+                    super().handle_error(request, client_address)
 
         return Server(("127.0.0.1", port), Handler)
 

@@ -92,6 +92,33 @@ class WorkflowTest(EndToEndTest):
         self.assertEqual(found["steps"][1]["error"], "no outcome before its deadline")
         self.assertEqual(found["history"][0]["event"], "wake")
 
+    def lag(self):
+        """Of the subscription that gets every message, and of the one that makes calls once there is a worker for it."""
+        found = self.client.get("/outbox/lag").json()
+        return {(each["unsent"], each["oldest_unsent_seconds"], each["retrying"]) for each in found}
+
+    def gauges(self):
+        samples = [text.rpartition(" ") for text in self.client.get("/metrics").body.decode().splitlines()]
+        wanted = ("outbox_depth", "outbox_oldest_unsent_seconds", 'outbox_subscription_depth{subscription="default"}')
+        return {name: float(value) for name, _, value in samples if name in wanted}
+
+    def test_a_timer_that_is_not_due_is_no_backlog(self):
+        """Not before a worker has seen it, and not while it waits; an alert on either would never end."""
+        self.client = self.open_client(self.start_api())
+        for leak in range(5):
+            self.report(leak)
+        self.assertEqual(self.database.count("outbox", "due_at > now()"), 5)
+        self.assertEqual([unsent for unsent, _, _ in self.lag()], [5], "a call each, and no timer")
+        self.start_all(lambda headers, body: Answer(200))
+        wait_until(lambda: self.lag() == {(0, 0, 0)}, 30, "nothing is behind", poll=0.1)
+        for leak in range(5):
+            self.wait_status(leak, "repairing")
+        wait_until(lambda: self.lag() == {(0, 0, 0)}, 30, "nothing is behind", poll=0.1)
+        self.assertEqual(set(self.gauges().values()), {0.0}, self.gauges())
+        self.assertEqual(len(self.gauges()), 3)
+        waiting = "select count(*) from outbox_retries r join outbox o using (lane, seq) where o.due_at > now() and not adopted"
+        wait_until(lambda: self.database.value(waiting) >= 5, 30, "the timers are there", poll=0.1)
+
     def test_an_event_without_an_id_is_stored_and_told(self):
         self.start_all()
         answer = self.ingest(self.client, "leak.reported", {"street": "Bay St"})

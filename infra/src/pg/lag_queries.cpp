@@ -8,19 +8,25 @@ namespace infra::pg {
 namespace {
 
 // In a lane the first message is the oldest, so only its id is taken apart. A timer of a workflow waits for
-// its time and for nobody: until then it does not count.
+// its time and for nobody: until then it does not count, whether or not a worker has seen it.
 constexpr auto lag_sql = R"(
 SELECT s.name, coalesce(ahead.messages, 0)::bigint + shelf.behind, coalesce(ahead.capped, false)::int,
        coalesce(extract(epoch FROM now() - least(ahead.oldest, shelf.oldest)), 0)::float8, shelf.waiting, dead.letters,
        alive.workers, (extract(epoch FROM alive.open_since) * 1000000)::bigint
 FROM subscriptions s
 LEFT JOIN LATERAL (
-    SELECT sum(messages) AS messages, bool_or(messages = 10000) AS capped, min(oldest) AS oldest FROM (
-        SELECT (SELECT count(*) FROM (SELECT FROM outbox o WHERE o.lane = c.lane AND o.seq > c.acked_seq
-                                      ORDER BY o.seq LIMIT 10000) rows) AS messages,
-               (SELECT uuid7_time(o.event_id) FROM outbox o WHERE o.lane = c.lane AND o.seq > c.acked_seq
-                ORDER BY o.seq LIMIT 1) AS oldest
-        FROM lane_cursors c WHERE c.subscription_id = s.id) lanes) ahead ON true
+    SELECT sum(counted.due) AS messages, bool_or(counted.seen = 10000) AS capped, min(front.oldest) AS oldest
+    FROM lane_cursors c
+    CROSS JOIN LATERAL (
+        SELECT count(*) AS seen, count(*) FILTER (WHERE due_at IS NULL OR due_at <= now()) AS due
+        FROM (SELECT o.due_at FROM outbox o WHERE o.lane = c.lane AND o.seq > c.acked_seq
+              ORDER BY o.seq LIMIT 10000) rows) counted
+    LEFT JOIN LATERAL (
+        SELECT greatest(uuid7_time(event_id), due_at) AS oldest
+        FROM (SELECT o.seq, o.event_id, o.due_at FROM outbox o WHERE o.lane = c.lane AND o.seq > c.acked_seq
+              ORDER BY o.seq LIMIT 10000) rows
+        WHERE due_at IS NULL OR due_at <= now() ORDER BY seq LIMIT 1) front ON true
+    WHERE c.subscription_id = s.id) ahead ON true
 CROSS JOIN LATERAL (
     SELECT count(*) AS waiting, count(*) FILTER (WHERE r.seq <= c.acked_seq) AS behind,
            min(greatest(uuid7_time(o.event_id), o.due_at)) FILTER (WHERE r.seq <= c.acked_seq) AS oldest

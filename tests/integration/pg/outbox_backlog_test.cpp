@@ -1,4 +1,5 @@
 #include "api/metrics_handler.hpp"
+#include "app/clocks.hpp"
 #include "delivering.hpp"
 
 #include <doctest/doctest.h>
@@ -68,6 +69,41 @@ TEST_SUITE("infra/api/metrics")
         session.execute("UPDATE lane_cursors SET acked_seq = " + std::to_string(elsewhere) +
                         " WHERE lane = 2");
         CHECK(backlog() == Backlog{0, 0});
+    }
+
+    TEST_CASE("timers that are not due are no backlog, whether or not a worker has seen them")
+    {
+        const Database database;
+        auto session = database.session();
+        infra::Metrics metrics;
+        infra::pg::QueryPool pool(1, database.url(), "polis test");
+        using Backlog = std::pair<double, int>;  // messages, minutes
+        const auto backlog = [&] {
+            const auto text = shown(pool, metrics);
+            return Backlog{gauge(text, "outbox_depth"),
+                           static_cast<int>(gauge(text, "outbox_oldest_unsent_seconds") / 60)};
+        };
+        const auto set = [&](std::int64_t seq, const std::string& assignment) {
+            session.execute("UPDATE outbox SET " + assignment + " WHERE seq = " + std::to_string(seq));
+        };
+        const auto timer = put_message(session, 1, 40);
+        const auto message = put_message(session, 1, 41);
+        set(timer, "event_id = uuid7_floor(now() - interval '30 min 30 s'), due_at = now() + interval '1 h'");
+        set(message, "event_id = uuid7_floor(now() - interval '10 min 30 s')");
+        CHECK(backlog() == Backlog{1, 10});  // no worker has seen the timer, and it is the first of its lane
+
+        const auto store = open_store(database);
+        store->renew();
+        app::LaneSettlement put_away{1, 1, {}};
+        put_away.settlement.acked_seq = message;
+        put_away.settlement.shelved = {{timer, 40, 0, app::system_now() + std::chrono::hours(1), ""}};
+        put_away.settlement.shelved.front().adopted = false;
+        CHECK(store->settle({put_away}).empty());
+        CHECK(session.rows("SELECT adopted FROM outbox_retries") == Rows{{"f"}});
+        CHECK(backlog() == Backlog{0, 0});
+
+        set(timer, "due_at = now() - interval '2 min 30 s'");
+        CHECK(backlog() == Backlog{1, 2});  // late since then, not since it was made
     }
 
     TEST_CASE("without a database the last known backlog is shown")

@@ -48,6 +48,7 @@ TEST_SUITE("infra/config")
         CHECK(endpoints.at("rebates").url == "http://rebates-service:8002/rebates");
         CHECK(endpoints.at("specialty").timeout == std::chrono::seconds(2));
         CHECK(loaded.config.outbox.subscriptions.empty());
+        CHECK(worker({}).config.workflows.endpoints.at("revenue").timeout == std::chrono::seconds(30));
     }
 
     TEST_CASE("in the mode kafka the worker sends tasks to the topic, and the consumer reads it")
