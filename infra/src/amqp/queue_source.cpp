@@ -37,7 +37,7 @@ Target target_of(const QueueSourceOptions& options)
 
 class QueueSource::Impl {
 public:
-    Impl(QueueSourceOptions options, std::function<double()> random_fraction)
+    Impl(const QueueSourceOptions& options, std::function<double()> random_fraction)
         : target_(target_of(options)), random_(std::move(random_fraction))
     {
     }
@@ -145,8 +145,8 @@ private:
     std::atomic<bool> reachable_{false};
 };
 
-QueueSource::QueueSource(QueueSourceOptions options, std::function<double()> random_fraction)
-    : impl_(std::make_unique<Impl>(std::move(options), std::move(random_fraction)))
+QueueSource::QueueSource(const QueueSourceOptions& options, std::function<double()> random_fraction)
+    : impl_(std::make_unique<Impl>(options, std::move(random_fraction)))
 {
 }
 

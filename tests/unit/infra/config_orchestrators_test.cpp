@@ -93,7 +93,8 @@ TEST_SUITE("infra/config")
         for (const auto binary : {Binary::worker, Binary::consumer}) {
             const auto none =
                 Workspace().load(binary, {{"EVENT_HUB_MODE", "amqp"}, {"DATABASE_URL", database_url}});
-            CHECK(joined(none.faults) == "EVENT_HUB_URL: is required for EVENT_HUB_MODE=amqp");
+            CHECK(none.faults ==
+                  std::vector<std::string>{"EVENT_HUB_URL: is required for EVENT_HUB_MODE=amqp"});
             for (const char* const url :
                  {"http://u:geheim@h/", "amqp://u:geheim@h/a/b", "amqp://u:geheim@h/?queue=x"}) {
                 const auto odd = Workspace().load(

@@ -19,7 +19,7 @@ struct QueueSourceOptions {
 class QueueSource final : public app::MessageSource {
 public:
     // Throws std::invalid_argument when the URL is none. `random_fraction` spreads the pauses.
-    QueueSource(QueueSourceOptions options, std::function<double()> random_fraction);
+    QueueSource(const QueueSourceOptions& options, std::function<double()> random_fraction);
     ~QueueSource() override;
 
     void subscribe(Listener& listener) override;
