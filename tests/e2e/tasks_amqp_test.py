@@ -5,7 +5,7 @@ import os
 import unittest
 
 from brokers import RabbitMq, missing_rabbitmq, python_package
-from consumer_case import Consumer
+from consumer_case import Consumer, ConsumerTest
 from harness import Process, wait_until
 from task_case import TaskCase, full_item, ids, request
 
@@ -234,6 +234,36 @@ class TasksOverAmqpTest(TaskCase):
         self.assertIn("ACCESS_REFUSED", consumer.log_text())
         self.assertNotIn(self.broker.password, consumer.log_text())
         self.assertIn("AMQP broker not reachable", consumer.reasons())
+        self.assertEqual(consumer.terminate(), 0)
+
+
+@unittest.skipIf(missing_rabbitmq(), missing_rabbitmq())
+class BesideKafkaTest(ConsumerTest):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.broker = RabbitMq()
+        cls.addClassCleanup(cls.broker.clean_up)
+
+    def test_one_consumer_reads_topics_and_the_queue(self):
+        topic = self.topic()
+        consumer = self.start_consumer(
+            f"{topic}=energy", EVENT_HUB_MODE="amqp", EVENT_HUB_URL=self.broker.url, EVENT_HUB_NAME="beside"
+        )
+        self.kafka.produce(topic, b'{"energy": 1}')
+        with self.broker.client() as connection:
+            task = {**request({"revenue": ids(1)}), "task_id": "t"}
+            connection.channel().basic_publish("", "beside", json.dumps(task).encode())
+        self.wait_stored(1, service="energy")
+        self.wait_stored(1, service="task.queued")
+        self.broker.stop()
+        try:
+            wait_until(lambda: "AMQP broker" in consumer.reasons(), 30, "the outage is seen", poll=0.1)
+            self.kafka.produce(topic, b'{"energy": 2}')
+            self.wait_stored(2, service="energy")
+        finally:
+            self.broker.start()
+        wait_until(lambda: consumer.reasons() == "", 30, "it is ready again", poll=0.1)
         self.assertEqual(consumer.terminate(), 0)
 
 
