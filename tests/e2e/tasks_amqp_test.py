@@ -213,7 +213,7 @@ class TasksOverAmqpTest(TaskCase):
         self.assertNotIn(self.broker.password, consumer.log_text())
         self.assertEqual(len(self.services.calls), 6)
 
-    def test_a_database_that_is_away_delays_and_loses_nothing(self):
+    def test_sigterm_finishes_what_is_under_way(self):
         self.start_task_worker(**self.settings)
         consumer = self.start_hub_consumer()
         blocker = self.hold_lock("events")
