@@ -1,6 +1,8 @@
 #include "app/consume_stream.hpp"
 #include "app/randomness.hpp"
 #include "domain/service_registry.hpp"
+#include "domain/workflow/task_request.hpp"
+#include "infra/amqp/queue_source.hpp"
 #include "infra/api/admin_service.hpp"
 #include "infra/cli.hpp"
 #include "infra/ingest_policy.hpp"
@@ -15,6 +17,9 @@
 #include "startup.hpp"
 #include "version.hpp"
 
+#include <algorithm>
+#include <future>
+#include <memory>
 #include <optional>
 
 namespace {
@@ -23,7 +28,8 @@ infra::CliSpec spec()
 {
     return {.binary = infra::Binary::consumer,
             .program = "polis-consumer",
-            .description = "Takes events from Kafka, JSON and Avro, and stores each exactly once.",
+            .description =
+                "Takes events from Kafka, JSON and Avro, and stores each exactly once; tasks from AMQP.",
             .version = polis::version,
             .flags = {{"--migrate", "bring the schema up to date first"}}};
 }
@@ -31,11 +37,21 @@ infra::CliSpec spec()
 // What happens, as metrics and log lines.
 class Observer final : public app::ConsumeObserver {
 public:
-    // `spans` may be null.
-    Observer(infra::Metrics& metrics, const domain::ServiceRegistry& registry,
-             infra::trace::ConsumedSpans* spans)
-        : metrics_(metrics), registry_(registry), spans_(spans)
+    // `tracer` may be null.
+    Observer(infra::Metrics& metrics, const domain::ServiceRegistry& registry, infra::trace::Tracer* tracer,
+             std::string_view system)
+        : metrics_(metrics), registry_(registry)
     {
+        if (tracer != nullptr) spans_.emplace(*tracer, system);
+    }
+
+    // What puts the span of a message in the place of its trace.
+    app::DecodeMessage::EnterTrace enter_trace()
+    {
+        if (!spans_) return {};
+        return [this](const domain::StreamMessage& message, domain::TraceContext trace) {
+            return spans_->begin(message, std::move(trace));
+        };
     }
 
     void stored(std::string_view topic, const domain::PreparedEvent& event,
@@ -43,7 +59,7 @@ public:
     {
         const auto* outcome = answer.replayed ? "duplicate" : "stored";
         metrics_.consumed(topic, outcome);
-        if (spans_ != nullptr) spans_->end(event.trace, outcome);
+        if (spans_) spans_->end(event.trace, outcome);
         if (answer.replayed) return;
         if (!event.triggers.empty()) jobs_.push_back(job_of(event.service));
         const std::string_view service =
@@ -90,7 +106,7 @@ private:
     infra::Metrics& metrics_;
     const domain::ServiceRegistry& registry_;
     std::vector<std::string> jobs_;  // of the batch that is being told about
-    infra::trace::ConsumedSpans* const spans_;
+    std::optional<infra::trace::ConsumedSpans> spans_;
 };
 
 infra::kafka::KafkaSourceOptions source_options(const infra::Config& config)
@@ -116,6 +132,137 @@ app::ConsumeOptions consume_options(const infra::Config& config)
     return options;
 }
 
+// What all sources share.
+struct Shared {
+    infra::Metrics& metrics;
+    const domain::ServiceRegistry& registry;
+    const app::PrepareEvent& prepare;
+    app::StreamLog& log;
+    infra::trace::Tracer* tracer;  // null = off
+};
+
+// A source with all that takes its messages into the event log.
+struct Intake {
+    Intake(const infra::Config& config, const Shared& shared, app::MessageSource& source,
+           app::PositionStore* positions, domain::RouteTable routes, Observer& observer,
+           app::ConsumeOptions options)
+        : records(config.kafka.schema_registry_url),
+          decode(shared.prepare, records, std::move(routes), config.ingest.body_bytes_max,
+                 observer.enter_trace()),
+          stream(source, shared.log, positions, decode, observer, std::move(options), app::random_fraction)
+    {
+    }
+
+    infra::kafka::AvroDecoder records;
+    const app::DecodeMessage decode;
+    app::ConsumeStream stream;
+};
+
+class KafkaIntake {
+public:
+    KafkaIntake(const infra::Config& config, const Shared& shared)
+        : positions_(infra::pg::make_position_store(config.database.url)),
+          source_(source_options(config),
+                  [&metrics = shared.metrics](const auto& lag) { metrics.consumer_lag(lag); }),
+          observer_(shared.metrics, shared.registry, shared.tracer, "kafka"),
+          intake_(config, shared, source_, positions_.get(), infra::kafka::routes_of(config.kafka), observer_,
+                  consume_options(config))
+    {
+    }
+
+    app::ConsumeStream& stream() { return intake_.stream; }
+
+    std::vector<std::string> not_ready() const
+    {
+        auto reasons = intake_.stream.not_ready();
+        if (!source_.reachable()) reasons.emplace_back("Kafka not reachable");
+        return reasons;
+    }
+
+private:
+    const std::unique_ptr<app::PositionStore> positions_;
+    infra::kafka::KafkaSource source_;
+    Observer observer_;
+    Intake intake_;
+};
+
+// The hub's queue. Its broker keeps the positions: what is stored is acknowledged at once.
+class QueueIntake {
+public:
+    QueueIntake(const infra::Config& config, const Shared& shared)
+        : source_({config.event_hub.url, config.event_hub.queue}, app::random_fraction),
+          observer_(shared.metrics, shared.registry, shared.tracer, "rabbitmq"),
+          intake_(config, shared, source_, nullptr, routes(config), observer_, options(config))
+    {
+    }
+
+    app::ConsumeStream& stream() { return intake_.stream; }
+
+    std::vector<std::string> not_ready() const
+    {
+        auto reasons = intake_.stream.not_ready();
+        if (!source_.reachable()) reasons.emplace_back("AMQP broker not reachable");
+        return reasons;
+    }
+
+private:
+    static domain::RouteTable routes(const infra::Config& config)
+    {
+        const std::string service(domain::workflow::task_queued);
+        return {{{config.event_hub.queue, {domain::RouteBy::service, service}}}, {}};
+    }
+
+    static app::ConsumeOptions options(const infra::Config& config)
+    {
+        auto options = consume_options(config);
+        options.commit_interval = std::chrono::milliseconds(0);
+        return options;
+    }
+
+    infra::amqp::QueueSource source_;
+    Observer observer_;
+    Intake intake_;
+};
+
+// Both, or the one that is configured.
+class Intakes {
+public:
+    Intakes(const infra::Config& config, const Shared& shared)
+    {
+        if (!config.kafka.topics.empty()) kafka_.emplace(config, shared);
+        if (config.event_hub.mode == infra::EventHubMode::amqp) queue_.emplace(config, shared);
+    }
+
+    void run()
+    {
+        std::future<void> beside;
+        if (kafka_ && queue_) beside = std::async(std::launch::async, [this] { queue_->stream().run(); });
+        kafka_ ? kafka_->stream().run() : queue_->stream().run();
+    }
+
+    void stop()
+    {
+        if (kafka_) kafka_->stream().stop();
+        if (queue_) queue_->stream().stop();
+    }
+
+    std::vector<std::string> not_ready() const
+    {
+        std::vector<std::string> reasons;
+        if (kafka_) reasons = kafka_->not_ready();
+        if (!queue_) return reasons;
+        for (auto& reason : queue_->not_ready()) {
+            if (std::find(reasons.begin(), reasons.end(), reason) == reasons.end())
+                reasons.push_back(std::move(reason));
+        }
+        return reasons;
+    }
+
+private:
+    std::optional<KafkaIntake> kafka_;
+    std::optional<QueueIntake> queue_;
+};
+
 int run(const infra::Config& config, bool migrate)
 {
     const auto started = std::chrono::steady_clock::now();
@@ -125,44 +272,25 @@ int run(const infra::Config& config, bool migrate)
     domain::register_builtin_services(registry);
     const auto workflows = infra::workflow_registry(config);
     const app::PrepareEvent prepare(registry, infra::ingest_policy(config), &workflows);
-    infra::kafka::AvroDecoder records(config.kafka.schema_registry_url);
     const auto tracer = infra::trace::make_tracer(
         {config.otel_endpoint, config.otel_sampled_share, "polis-consumer", polis::version});
-    std::optional<infra::trace::ConsumedSpans> spans;
-    app::DecodeMessage::EnterTrace enter_trace;
-    if (tracer) {
-        spans.emplace(*tracer);
-        enter_trace = [&spans](const domain::StreamMessage& message, domain::TraceContext trace) {
-            return spans->begin(message, std::move(trace));
-        };
-    }
-    const app::DecodeMessage decode(prepare, records, infra::kafka::routes_of(config.kafka),
-                                    config.ingest.body_bytes_max, std::move(enter_trace));
     infra::pg::EventWriter writer(infra::writer_options(config, &workflows),
                                   [&metrics](const infra::pg::CommittedBatch& batch) {
                                       metrics.ingest_batch(batch.events, batch.duration);
                                       for (const auto& sample : batch.measurements)
                                           metrics.measured(sample.name, sample.value);
                                   });
-    const auto positions = infra::pg::make_position_store(config.database.url);
-    infra::kafka::KafkaSource source(source_options(config),
-                                     [&metrics](const auto& lag) { metrics.consumer_lag(lag); });
-    Observer observer(metrics, registry, spans ? &*spans : nullptr);
-    app::ConsumeStream consumer(source, writer, *positions, decode, observer, consume_options(config),
-                                app::random_fraction);
+    Intakes intakes(config, {metrics, registry, prepare, writer, tracer.get()});
     std::optional<infra::AdminService> admin;
     if (!config.admin.disabled) {
-        admin.emplace(config, metrics, infra::AdminService::NotReady([&consumer, &source] {
-                          auto reasons = consumer.not_ready();
-                          if (!source.reachable()) reasons.emplace_back("Kafka not reachable");
-                          return reasons;
-                      }));
+        admin.emplace(config, metrics,
+                      infra::AdminService::NotReady([&intakes] { return intakes.not_ready(); }));
         infra::log_info("listening",
                         {{"host", config.http.host}, {"port", admin->port()}, {"version", polis::version}});
     }
     metrics.job("startup", std::chrono::steady_clock::now() - started);
-    const infra::StopWatch watch([&consumer] { consumer.stop(); });
-    consumer.run();
+    const infra::StopWatch watch([&intakes] { intakes.stop(); });
+    intakes.run();
     writer.stop();
     infra::log_info("stopped");
     return infra::exit_fine;

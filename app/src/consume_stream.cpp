@@ -1,6 +1,7 @@
 #include "app/consume_stream.hpp"
 
 #include "app/clocks.hpp"
+#include "app/queue_message.hpp"
 #include "app/randomness.hpp"
 
 #include <algorithm>
@@ -11,19 +12,9 @@ namespace {
 
 constexpr std::size_t burst_messages_max = 500;  // between two looks at the writer
 
-QuarantinedMessage quarantined(Rejected rejected, domain::StreamMessage message)
-{
-    return {new_id(),
-            std::move(rejected.service),
-            rejected.reason,
-            std::move(rejected.detail),
-            std::move(rejected.field_errors),
-            std::move(message)};
-}
-
 }  // namespace
 
-ConsumeStream::ConsumeStream(MessageSource& source, StreamLog& log, PositionStore& positions,
+ConsumeStream::ConsumeStream(MessageSource& source, StreamLog& log, PositionStore* positions,
                              const DecodeMessage& decode, ConsumeObserver& observer, ConsumeOptions options,
                              std::function<double()> random_fraction)
     : source_(source),
@@ -94,14 +85,15 @@ Positions ConsumeStream::assigned(const std::vector<domain::PartitionId>& partit
 
 Positions ConsumeStream::start_positions(const std::vector<domain::PartitionId>& partitions)
 {
-    auto stored = positions_.read(options_.group, partitions);
+    if (positions_ == nullptr) return source_.first_positions(partitions);
+    auto stored = positions_->read(options_.group, partitions);
     std::vector<domain::PartitionId> missing;
     for (const auto& id : partitions) {
         if (!stored.contains(id)) missing.push_back(id);
     }
     if (missing.empty()) return stored;
-    positions_.begin(options_.group, source_.first_positions(missing));
-    return positions_.read(options_.group, partitions);
+    positions_->begin(options_.group, source_.first_positions(missing));
+    return positions_->read(options_.group, partitions);
 }
 
 void ConsumeStream::revoked(bool lost)
@@ -194,6 +186,17 @@ bool ConsumeStream::stage_next(const domain::PartitionId& id, PartitionState& st
     return true;
 }
 
+QuarantinedMessage ConsumeStream::quarantined(Rejected rejected, domain::StreamMessage message) const
+{
+    if (positions_ == nullptr) message.offset = stable_offset(message);
+    return {new_id(),
+            std::move(rejected.service),
+            rejected.reason,
+            std::move(rejected.detail),
+            std::move(rejected.field_errors),
+            std::move(message)};
+}
+
 void ConsumeStream::take(Batch& batch, const domain::PartitionId& id, PartitionState& state)
 {
     const auto& message = state.waiting.front();
@@ -215,7 +218,9 @@ void ConsumeStream::send()
         if (staged_.messages == 0) return;
         current_ = std::make_shared<Batch>(std::exchange(staged_, Batch{}));
         current_->content.group = options_.group;
-        for (const auto& [id, step] : current_->steps) current_->content.steps.push_back(step);
+        if (positions_ != nullptr) {
+            for (const auto& [id, step] : current_->steps) current_->content.steps.push_back(step);
+        }
         sent_at_ = Clock::now();
     }
     with_writer_ = true;
@@ -303,7 +308,7 @@ void ConsumeStream::restart()
     std::vector<domain::PartitionId> ids;
     for (const auto& [id, state] : partitions_) ids.push_back(id);
     try {
-        const auto stored = positions_.read(options_.group, ids);
+        const auto stored = positions_->read(options_.group, ids);
         if (was_stored(stored)) {
             restart_pending_ = false;
             return settle_stored({});

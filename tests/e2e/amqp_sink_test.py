@@ -1,6 +1,10 @@
 """The sink amqp: against Debian's RabbitMQ, read by an independent client (pika)."""
 
 import json
+import os
+import shutil
+import subprocess
+import tempfile
 import unittest
 import urllib.parse
 
@@ -137,6 +141,67 @@ class AmqpSinkTest(SubscriptionCase):
             self.assertEqual(
                 [error["field"] for error in self.subscribe("x", sink, status=422)["errors"]], ["sink"], sink
             )
+
+
+def openssl(*arguments, directory):
+    subprocess.run(["openssl", *arguments], cwd=directory, check=True, capture_output=True, timeout=60)
+
+
+def make_authority(directory, name):
+    key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    subject = ["-subj", f"/CN={name}", "-addext", "basicConstraints=critical,CA:TRUE"]
+    files = ["-keyout", f"{name}.key", "-out", f"{name}.pem"]
+    openssl("req", "-x509", *key, *subject, *files, "-days", "2", directory=directory)
+    return os.path.join(directory, f"{name}.pem")
+
+
+def make_certificate(directory, authority, host):
+    key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", "server.key"]
+    openssl("req", "-new", *key, "-subj", f"/CN={host}", "-out", "server.csr", directory=directory)
+    with open(os.path.join(directory, "server.ext"), "w") as file:
+        file.write(f"subjectAltName = DNS:{host}\n")
+    signer = ["-CA", f"{authority}.pem", "-CAkey", f"{authority}.key", "-CAcreateserial", "-extfile", file.name]
+    openssl("x509", "-req", "-in", "server.csr", *signer, "-out", "server.pem", "-days", "2", directory=directory)
+    return os.path.join(directory, "server.pem"), os.path.join(directory, "server.key")
+
+
+@unittest.skipIf(missing_rabbitmq(), missing_rabbitmq())
+class AmqpsSinkTest(SubscriptionCase):
+    """Over TLS: the broker's certificate is of an authority that the test made, and names localhost only."""
+
+    @classmethod
+    def setUpClass(cls):
+        directory = tempfile.mkdtemp(prefix="polis-e2e-tls-")
+        cls.addClassCleanup(shutil.rmtree, directory, ignore_errors=True)
+        cls.trusted, cls.stranger = (make_authority(directory, name) for name in ("city", "stranger"))
+        cls.broker = RabbitMq(tls=(cls.trusted, *make_certificate(directory, "city", "localhost")))
+        cls.addClassCleanup(cls.broker.clean_up)
+
+    def url(self, host):
+        return self.broker.url.replace("amqp:", "amqps:").replace(
+            self.broker.address, f"{host}:{self.broker.tls_port}"
+        ) + "?queue=over.tls"
+
+    def test_a_certificate_of_a_trusted_authority(self):
+        identity = self.alert("east")
+        self.start_worker(self.url("localhost"), SSL_CERT_FILE=self.trusted, SSL_CERT_DIR="/nowhere")
+        self.wait_message(identity, 30, status="sent")
+        with self.broker.client() as connection:
+            _, properties, _ = connection.channel().basic_get("over.tls", auto_ack=True)
+        self.assertEqual(properties.message_id, identity)
+
+    def test_other_certificates_are_refused(self):
+        # Issued by another authority, and for another host.
+        for host, authority in (("localhost", self.stranger), ("127.0.0.1", self.trusted)):
+            with self.subTest(host=host):
+                identity = self.alert("east")
+                worker = self.start_worker(
+                    self.url(host), OUTBOX_MAX_ATTEMPTS="1", SSL_CERT_FILE=authority, SSL_CERT_DIR="/nowhere"
+                )
+                row = self.wait_message(identity, 30, status="failed")
+                self.assertRegex(row["last_error"], "(?i)ssl|certificate|hostname")
+                worker.terminate()
+                self.assertNotIn(self.broker.password, worker.log_text())
 
 
 if __name__ == "__main__":

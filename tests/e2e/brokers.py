@@ -324,9 +324,10 @@ class RabbitMq(Server):
 
     user, password = "polis", "secret/p@ss"
 
-    def __init__(self):
+    def __init__(self, tls=None):
+        """`tls`: the files of a certificate authority, of a certificate for localhost and of its key."""
         super().__init__("rabbitmq")
-        self.port, self.distribution_port, self.mapper_port = free_ports(3)
+        self.port, self.distribution_port, self.mapper_port, self.tls_port = free_ports(4)
         self.address = f"127.0.0.1:{self.port}"
         self.url = f"amqp://{self.user}:{urllib.parse.quote(self.password, safe='')}@{self.address}/"
         config = os.path.join(self.directory, "rabbitmq.conf")
@@ -337,6 +338,12 @@ class RabbitMq(Server):
                 "log.file = false\nlog.console = true\nlog.console.level = warning\n"
                 "disk_free_limit.absolute = 1MB\nvm_memory_high_watermark.relative = 0.8\n"
             )
+            if tls:
+                file.write(
+                    f"listeners.ssl.default = 127.0.0.1:{self.tls_port}\nssl_options.cacertfile = {tls[0]}\n"
+                    f"ssl_options.certfile = {tls[1]}\nssl_options.keyfile = {tls[2]}\n"
+                    "ssl_options.verify = verify_none\nssl_options.fail_if_no_peer_cert = false\n"
+                )
         home = os.path.join(self.directory, "home")
         os.mkdir(home)
         with open(os.path.join(home, ".erlang.cookie"), "w") as file:

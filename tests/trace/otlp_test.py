@@ -147,7 +147,7 @@ class KafkaOtlpTest(ConsumerTest):
         wait_until(lambda: len(collector.named(f"process {topic}")) == 2, 60, "the spans arrive")
         wait_until(lambda: any(span["links"] for span in collector.spans), 30, "the delivery's span arrives")
         self.assertEqual(collector.refused, [])
-        consumed, again = sorted(collector.named(f"process {topic}"), key=lambda span: span["attributes"]["messaging.kafka.offset"])
+        consumed, again = sorted(collector.named(f"process {topic}"), key=lambda span: span["attributes"]["polis.position"])
         self.assertEqual((consumed["service"], consumed["kind"]), ("polis-consumer", "Consumer"))
         for span in (consumed, again):
             self.assertEqual((span["trace_id"], span["parent"]), tuple(parent.split("-")[1:3]))

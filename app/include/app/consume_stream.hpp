@@ -49,7 +49,9 @@ public:
 // before.
 class ConsumeStream final : private MessageSource::Listener {
 public:
-    ConsumeStream(MessageSource& source, StreamLog& log, PositionStore& positions,
+    // Without `positions` the broker keeps them, as acknowledgements: it repeats what was stored and not yet
+    // told, and the messages' dedupe keys make repeats harmless.
+    ConsumeStream(MessageSource& source, StreamLog& log, PositionStore* positions,
                   const DecodeMessage& decode, ConsumeObserver& observer, ConsumeOptions options,
                   std::function<double()> random_fraction);
     ~ConsumeStream() override;
@@ -102,6 +104,7 @@ private:
     void stage();
     bool stage_next(const domain::PartitionId& id, PartitionState& state);
     void take(Batch& batch, const domain::PartitionId& id, PartitionState& state);
+    QuarantinedMessage quarantined(Rejected rejected, domain::StreamMessage message) const;
     bool is_full(const Batch& batch) const;
     void send();
     void settle();
@@ -123,7 +126,7 @@ private:
 
     MessageSource& source_;
     StreamLog& log_;
-    PositionStore& positions_;
+    PositionStore* const positions_;
     const DecodeMessage& decode_;
     ConsumeObserver& observer_;
     const ConsumeOptions options_;

@@ -94,6 +94,8 @@ Faults combination_faults(Binary binary, const Config& config)
     require(ingest.queue_rows_max >= ingest.batch_rows_max,
             "INGEST_QUEUE_ROWS_MAX: must not be below INGEST_BATCH_ROWS_MAX");
     if (binary != Binary::consumer) return faults;
+    // The hub may be all there is to read.
+    if (config.event_hub.mode == EventHubMode::amqp && kafka.topics.empty()) return faults;
     require(!kafka.bootstrap_servers.empty(),
             "KAFKA_BOOTSTRAP_SERVERS (or KAFKA_BROKERS): is required but not set; give a host:port");
     require(!kafka.topics.empty(),

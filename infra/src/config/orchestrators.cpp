@@ -6,17 +6,21 @@ namespace {
 
 constexpr const char* hub_subscription = "hub";
 
+void subscribe_hub(Config& config, const std::string& sink)
+{
+    config.outbox.subscriptions[hub_subscription] = {
+        {"topics", {domain::workflow::hub_topic}}, {"sink", sink}, {"start", "beginning"}};
+}
+
 // What carries tasks to the hub. They come back to polis-consumer.
 void complete_hub(Config& config, Binary binary)
 {
+    if (config.event_hub.mode == EventHubMode::amqp && binary == Binary::worker)
+        subscribe_hub(config, config.event_hub.url + "?queue=" + config.event_hub.queue);
     if (config.event_hub.mode != EventHubMode::kafka) return;
     if (binary == Binary::consumer)
         config.kafka.topics.try_emplace(config.kafka.topic, domain::workflow::task_queued);
-    if (binary == Binary::worker) {
-        config.outbox.subscriptions[hub_subscription] = {{"topics", {domain::workflow::hub_topic}},
-                                                         {"sink", "kafka:" + config.kafka.topic},
-                                                         {"start", "beginning"}};
-    }
+    if (binary == Binary::worker) subscribe_hub(config, "kafka:" + config.kafka.topic);
 }
 
 void complete_tasks(Config& config)
@@ -55,12 +59,14 @@ EventHubMode older_mode(const EventHubConfig& hub)
 
 std::vector<std::string> complete_orchestrators(Config& config, Binary binary)
 {
-    complete_hub(config, binary);
-    if (binary != Binary::worker) return {};
-    complete_tasks(config);
     std::vector<std::string> problems;
-    if (config.event_hub.mode == EventHubMode::amqp)
-        problems.emplace_back("EVENT_HUB_MODE: amqp is not built in this version; use http or kafka");
+    const bool carries = binary == Binary::worker || binary == Binary::consumer;
+    if (carries && config.event_hub.mode == EventHubMode::amqp && config.event_hub.url.empty())
+        problems.emplace_back("EVENT_HUB_URL: is required for EVENT_HUB_MODE=amqp");
+    else
+        complete_hub(config, binary);
+    if (binary != Binary::worker) return problems;
+    complete_tasks(config);
     if (auto problem = complete_urban(config); !problem.empty()) problems.push_back(std::move(problem));
     return problems;
 }

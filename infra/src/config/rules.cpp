@@ -1,7 +1,7 @@
 #include "config/rules.hpp"
 
+#include "amqp/target.hpp"
 #include "config/settings.hpp"
-#include "sinks/amqp_target.hpp"
 
 #include <boost/url/parse.hpp>
 #include <boost/url/url_view.hpp>
@@ -120,6 +120,13 @@ std::string check_http_url(std::string& text)
     return {};
 }
 
+std::string check_amqp_url(std::string& text)
+{
+    const bool good = amqp::parse_url(text) && text.find('?') == std::string::npos;
+    return good ? std::string()
+                : "must be a URL amqp[s]://[user[:password]@]host[:port][/vhost] without parameters";
+}
+
 std::string check_host(std::string& text)
 {
     return is_host(text) ? std::string() : "must be an IP address or a host name";
@@ -225,7 +232,7 @@ std::optional<SinkConfig> parse_sink(std::string_view text)
         if (!topic.empty() && !config::check_topic(topic).empty()) return std::nullopt;
         return SinkConfig{SinkKind::kafka, url};
     }
-    if (sinks::parse_amqp_url(text)) return SinkConfig{SinkKind::amqp, url};
+    if (amqp::parse_url(text)) return SinkConfig{SinkKind::amqp, url};
     if (config::check_http_url(url).empty()) return SinkConfig{SinkKind::http, url};
     return std::nullopt;
 }

@@ -155,6 +155,7 @@ Rule text(std::string allowed, Shown shown, Check check, Field field)
 
 std::string check_database_url(std::string& text);
 std::string check_http_url(std::string& text);
+std::string check_amqp_url(std::string& text);
 std::string check_event_target(std::string& text);  // http(s) URL or kafka:TOPIC
 std::string check_report_file(std::string& text);
 std::string check_host(std::string& text);

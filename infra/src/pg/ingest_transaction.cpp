@@ -137,6 +137,7 @@ IngestTransaction::IngestTransaction(const std::string& database_url,
     pipeline_->prepare("insert", insert_sql);
     pipeline_->prepare("steps", steps_sql);
     pipeline_->prepare("quarantine", quarantine_sql);
+    pipeline_->prepare("quarantine_once", (std::string(quarantine_sql) + " ON CONFLICT DO NOTHING").c_str());
     prepare_workflow_statements(*pipeline_);
     pipeline_->prepare("take_over_request", take_over_request_sql);
     pipeline_->prepare("take_over_derived", take_over_derived_sql);
@@ -215,7 +216,7 @@ void IngestTransaction::send_quarantine(const app::StreamBatch& stream)
     const Param params[] = {text_param(stream.group), id.param(),     service.param(), body.param(),
                             errors.param(),           reason.param(), detail.param(),  topic.param(),
                             partition.param(),        offset.param(), key.param(),     headers.param()};
-    pipeline_->send("quarantine", params);
+    pipeline_->send(stream.steps.empty() ? "quarantine_once" : "quarantine", params);
 }
 
 domain::IngestPlan IngestTransaction::plan(std::span<const domain::PreparedEvent* const> batch,

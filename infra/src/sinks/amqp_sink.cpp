@@ -2,7 +2,7 @@
 
 #include "domain/ids.hpp"
 #include "infra/log/log.hpp"
-#include "sinks/amqp_connection.hpp"
+#include "sinks/amqp_publisher.hpp"
 #include "sinks/wakeup.hpp"
 
 #include <algorithm>
@@ -25,7 +25,7 @@ using Clock = std::chrono::steady_clock;
 using Done = app::MessageSink::Done;
 using domain::DeliveryOutcome;
 using domain::Verdict;
-using sinks::AmqpConnection;
+using sinks::AmqpPublisher;
 using sinks::BrokerWord;
 
 // Between two tries to connect; what comes meanwhile waits for the second one.
@@ -48,9 +48,9 @@ struct Unconfirmed {
     std::string returned = {};  // why no queue took it
 };
 
-sinks::AmqpTarget target_of(const AmqpSinkOptions& options)
+amqp::Target target_of(const AmqpSinkOptions& options)
 {
-    auto target = sinks::parse_amqp_url(options.url);
+    auto target = amqp::parse_url(options.url);
     if (!target) throw std::invalid_argument("the sink is no URL of an AMQP broker");
     return *std::move(target);
 }
@@ -117,7 +117,7 @@ private:
                     read_words();
                     check_deadlines();
                 }
-            } catch (const sinks::AmqpFault& fault) {
+            } catch (const amqp::Fault& fault) {
                 lose_connection(fault.what());
             }
             wait();
@@ -199,7 +199,7 @@ private:
     void check_deadlines()
     {
         if (!unconfirmed_.empty() && unconfirmed_.begin()->second.deadline <= Clock::now())
-            throw sinks::AmqpFault("the broker did not confirm in time");
+            throw amqp::Fault("the broker did not confirm in time");
     }
 
     void lose_connection(const std::string& reason)
@@ -222,7 +222,7 @@ private:
 
     void wait()
     {
-        auto until = Clock::now() + AmqpConnection::beat_interval;
+        auto until = Clock::now() + amqp::beat_interval;
         if (!connection_ && !waiting_.empty()) until = std::min(until, connect_at_);
         if (!unconfirmed_.empty()) until = std::min(until, unconfirmed_.begin()->second.deadline);
         wakeup_.wait(connection_ ? connection_->socket() : -1,
@@ -245,7 +245,7 @@ private:
     }
 
     const AmqpSinkOptions options_;
-    const sinks::AmqpTarget target_;
+    const amqp::Target target_;
     sinks::Wakeup wakeup_;
 
     std::mutex mutex_;
@@ -258,7 +258,7 @@ private:
 
     // Of the loop's thread alone.
     std::deque<Job> waiting_;
-    std::optional<AmqpConnection> connection_;
+    std::optional<AmqpPublisher> connection_;
     Clock::time_point connect_at_{};
     std::uint64_t published_ = 0;
     std::map<std::uint64_t, Unconfirmed> unconfirmed_;

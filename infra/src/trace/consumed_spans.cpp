@@ -20,11 +20,11 @@ domain::TraceContext ConsumedSpans::begin(const domain::StreamMessage& message, 
     span.name = "process " + message.partition.topic;
     span.kind = Kind::consumer;
     span.start = std::chrono::system_clock::now();
-    span.attributes = {{"messaging.system", "kafka"},
+    span.attributes = {{"messaging.system", std::string(system_)},
                        {"messaging.operation.type", "process"},
                        {"messaging.destination.name", message.partition.topic},
                        {"messaging.destination.partition.id", std::to_string(message.partition.number)},
-                       {"messaging.kafka.offset", message.offset}};
+                       {"polis.position", message.offset}};
     if (open_.size() >= open_spans_max) open_.clear();
     open_.insert_or_assign(incoming.parent, std::move(span));
     return incoming;

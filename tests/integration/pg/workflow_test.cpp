@@ -9,7 +9,6 @@ TEST_SUITE("infra/pg/workflows")
     using namespace pg_support;
     using domain::workflow::Event;
     using domain::workflow::Incoming;
-    using domain::workflow::Trigger;
     using domain::workflow::Turn;
     using namespace std::chrono_literals;
 

@@ -47,7 +47,7 @@ struct Setup {
     // Until everything that was sent is stored.
     void run()
     {
-        app::ConsumeStream consumer(source, log, log, decode, observer, options, [] { return 0.5; });
+        app::ConsumeStream consumer(source, log, &log, decode, observer, options, [] { return 0.5; });
         int idle_polls = 0;
         source.idle = [&] {
             std::size_t ends = 0;

@@ -66,6 +66,59 @@ TEST_SUITE("infra/config")
         CHECK(reading.config.kafka.topics.at("tasks") == "task.queued");
     }
 
+    TEST_CASE("in the mode amqp the worker sends tasks to the queue, and the consumer reads it")
+    {
+        const config_support::Environment hub{{"EVENT_HUB_MODE", "amqp"},
+                                              {"EVENT_HUB_URL", "amqp://u:geheim@rabbit/city"},
+                                              {"EVENT_HUB_NAME", "tasks"},
+                                              {"DATABASE_URL", database_url}};
+        const auto sending = worker(hub);
+        CHECK_MESSAGE(sending.faults.empty(), joined(sending.faults));
+        const auto& subscription = sending.config.outbox.subscriptions.at("hub");
+        CHECK(subscription.at("sink") == "amqp://u:geheim@rabbit/city?queue=tasks");
+        CHECK(infra::parse_sink(std::string(subscription.at("sink").as_string()))->kind ==
+              infra::SinkKind::amqp);
+
+        const auto reading = Workspace().load(Binary::consumer, hub);
+        CHECK_MESSAGE(reading.faults.empty(), joined(reading.faults));
+        CHECK(reading.config.kafka.topics.empty());
+        CHECK(reading.config.event_hub.queue == "tasks");
+
+        auto both = hub;
+        both["KAFKA_TOPICS"] = "city=city";
+        CHECK(joined(Workspace().load(Binary::consumer, both).faults).starts_with("KAFKA_BOOTSTRAP_SERVERS"));
+    }
+
+    TEST_CASE("the mode amqp needs a broker's URL, and no fault shows its password")
+    {
+        for (const auto binary : {Binary::worker, Binary::consumer}) {
+            const auto none =
+                Workspace().load(binary, {{"EVENT_HUB_MODE", "amqp"}, {"DATABASE_URL", database_url}});
+            CHECK(none.faults ==
+                  std::vector<std::string>{"EVENT_HUB_URL: is required for EVENT_HUB_MODE=amqp"});
+            for (const char* const url :
+                 {"http://u:geheim@h/", "amqp://u:geheim@h/a/b", "amqp://u:geheim@h/?queue=x"}) {
+                const auto odd = Workspace().load(
+                    binary,
+                    {{"EVENT_HUB_MODE", "amqp"}, {"EVENT_HUB_URL", url}, {"DATABASE_URL", database_url}});
+                REQUIRE(!odd.faults.empty());
+                CHECK(contains(odd.faults[0], "must be a URL amqp[s]://"));
+                CHECK(!contains(joined(odd.faults), "geheim"));
+            }
+        }
+        // The api only tells the mode.
+        const auto telling =
+            Workspace().load(Binary::api, {{"EVENT_HUB_MODE", "amqp"}, {"DATABASE_URL", database_url}});
+        CHECK_MESSAGE(telling.faults.empty(), joined(telling.faults));
+    }
+
+    TEST_CASE("a sink's queue excludes an exchange and a routing key")
+    {
+        CHECK(infra::parse_sink("amqp://h/?queue=q"));
+        CHECK(!infra::parse_sink("amqp://h/?queue=q&exchange=x"));
+        CHECK(!infra::parse_sink("amqp://h/?queue=q&routing_key=k"));
+    }
+
     TEST_CASE("the Urban API is an endpoint once it has a URL, with a token or a server of tokens")
     {
         const auto simple = worker({{"URBAN_API_URL", "urban/"}, {"URBAN_API_TOKEN", "geheim"}});

@@ -28,6 +28,7 @@ struct StreamBatch {
     std::string group;
     std::vector<domain::PreparedEvent> events;
     std::vector<QuarantinedMessage> quarantined;
+    // Empty = the broker keeps the positions, and may repeat what is stored already.
     std::vector<domain::PositionStep> steps;
 };
 

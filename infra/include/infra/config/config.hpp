@@ -134,6 +134,8 @@ struct EventHubConfig {
     // set.
     bool legacy_use_http = false;
     bool legacy_use_kafka = false;
+    std::string url;          // of the AMQP broker, without parameters. Never log it.
+    std::string queue;        // of the AMQP broker
     Milliseconds patience{};  // how long a task waits for the hub
 };
 

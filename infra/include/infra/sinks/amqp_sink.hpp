@@ -13,7 +13,7 @@
 namespace infra {
 
 struct AmqpSinkOptions {
-    std::string url;                      // as sinks/amqp_target.hpp describes it
+    std::string url;                      // as amqp/target.hpp describes it
     std::chrono::milliseconds timeout{};  // of connecting, and of one message until the broker's word
     std::string subscription = {};        // sent as `cloudEvents_subscription` when not empty
     std::vector<std::pair<std::string, std::string>> headers = {};

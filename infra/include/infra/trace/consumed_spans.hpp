@@ -13,7 +13,8 @@ namespace infra::trace {
 // thread only.
 class ConsumedSpans {
 public:
-    explicit ConsumedSpans(Tracer& tracer) : tracer_(tracer) {}
+    // `system` is a constant: messaging.system of OpenTelemetry.
+    ConsumedSpans(Tracer& tracer, std::string_view system) : tracer_(tracer), system_(system) {}
 
     // Begins one, of the message's trace or of a new one. Returns what is to be stored with the event in
     // place of `incoming`, so that deliveries link to this span.
@@ -23,6 +24,7 @@ public:
 
 private:
     Tracer& tracer_;
+    const std::string_view system_;
     std::unordered_map<std::string, Span> open_;  // sampled ones, by traceparent
 };
 

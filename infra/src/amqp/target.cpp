@@ -1,4 +1,4 @@
-#include "sinks/amqp_target.hpp"
+#include "amqp/target.hpp"
 
 #include <boost/url/decode_view.hpp>
 #include <boost/url/parse.hpp>
@@ -6,7 +6,7 @@
 
 #include <charconv>
 
-namespace infra::sinks {
+namespace infra::amqp {
 namespace {
 
 constexpr std::uint16_t plain_port = 5672;
@@ -25,13 +25,34 @@ bool read_port(std::string_view text, std::uint16_t& port)
     return code == std::errc() && end == text.data() + text.size() && port != 0;
 }
 
+bool read_parameter(std::string_view key, std::string_view value, Target& target)
+{
+    auto* const field = key == "exchange"      ? &target.exchange
+                        : key == "routing_key" ? &target.routing_key
+                        : key == "queue"       ? &target.queue
+                                               : nullptr;
+    if (field == nullptr) return false;
+    *field = value;
+    return true;
+}
+
+// The default exchange brings a message to the queue that its routing key names.
+bool complete_queue(Target& target)
+{
+    if (target.queue.empty()) return true;
+    if (target.exchange != Target().exchange || !target.routing_key.empty()) return false;
+    target.exchange.clear();
+    target.routing_key = target.queue;
+    return true;
+}
+
 }  // namespace
 
-std::optional<AmqpTarget> parse_amqp_url(std::string_view text)
+std::optional<Target> parse_url(std::string_view text)
 {
     const auto url = boost::urls::parse_uri({text.data(), text.size()});
     if (!url || url->host().empty() || url->has_fragment()) return std::nullopt;
-    AmqpTarget target;
+    Target target;
     const std::string_view scheme(url->scheme().data(), url->scheme().size());
     if (scheme != "amqp" && scheme != "amqps") return std::nullopt;
     target.tls = scheme == "amqps";
@@ -49,17 +70,12 @@ std::optional<AmqpTarget> parse_amqp_url(std::string_view text)
         target.vhost.assign(vhost.begin(), vhost.end());
     }
     for (const auto& parameter : url->params()) {
-        if (parameter.key == "exchange") {
-            target.exchange = parameter.value;
-        } else if (parameter.key == "routing_key") {
-            target.routing_key = parameter.value;
-        } else {
-            return std::nullopt;
-        }
+        if (!read_parameter(parameter.key, parameter.value, target)) return std::nullopt;
     }
+    if (!complete_queue(target)) return std::nullopt;
     const bool good = is_name(target.user) && is_name(target.password) && is_name(target.vhost) &&
                       is_name(target.exchange) && is_name(target.routing_key);
     return good ? std::optional(std::move(target)) : std::nullopt;
 }
 
-}  // namespace infra::sinks
+}  // namespace infra::amqp

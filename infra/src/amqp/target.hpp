@@ -5,10 +5,10 @@
 #include <string>
 #include <string_view>
 
-namespace infra::sinks {
+namespace infra::amqp {
 
-// amqp[s]://[user[:password]@]host[:port][/vhost][?exchange=NAME&routing_key=KEY]
-struct AmqpTarget {
+// amqp[s]://[user[:password]@]host[:port][/vhost][?exchange=NAME&routing_key=KEY], or with ?queue=NAME
+struct Target {
     bool tls = false;
     std::string host;
     std::uint16_t port = 0;
@@ -17,8 +17,10 @@ struct AmqpTarget {
     std::string vhost = "/";
     std::string exchange = "amq.topic";  // every broker has it; empty = the default exchange
     std::string routing_key = {};        // empty = the message's topic
+    // A durable queue that is made where there is none, by way of the default exchange. Empty = none.
+    std::string queue = {};
 };
 
-std::optional<AmqpTarget> parse_amqp_url(std::string_view url);
+std::optional<Target> parse_url(std::string_view url);
 
-}  // namespace infra::sinks
+}  // namespace infra::amqp
