@@ -48,13 +48,13 @@ struct Setup {
     void run()
     {
         app::ConsumeStream consumer(source, log, &log, decode, observer, options, [] { return 0.5; });
-        int idle_polls = 0;
+        const auto give_up = std::chrono::steady_clock::now() + std::chrono::seconds(30);
         source.idle = [&] {
             std::size_t ends = 0;
             for (const auto& [id, values] : source.log) ends += values.size();
             std::size_t stored = 0;
             for (const auto& [id, offset] : log.positions) stored += static_cast<std::size_t>(offset);
-            if (stored >= ends || ++idle_polls > 1'000'000) consumer.stop();
+            if (stored >= ends || std::chrono::steady_clock::now() > give_up) consumer.stop();
         };
         consumer.run();
     }
