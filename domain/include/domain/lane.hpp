@@ -112,6 +112,9 @@ public:
     // The same at once: before the lane is given back.
     void shelve_all_overtaken();
 
+    // Whether there is something to write, and whether more than a cursor that moved.
+    bool unwritten() const { return acked_seq_ > written_seq_ || exceptional(); }
+    bool exceptional() const { return pending_.exceptional(); }
     // What is to be written since the last call. The cursor counts as moved once this is called.
     Settlement take_settlement();
 
