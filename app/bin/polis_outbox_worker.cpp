@@ -74,7 +74,8 @@ public:
         : incomplete_(incomplete),
           store_(infra::pg::make_outbox_store(
               config.database.url, subscription.id,
-              drain ? infra::pg::LaneShare::everything : infra::pg::LaneShare::fair)),
+              drain ? infra::pg::LaneShare::everything : infra::pg::LaneShare::fair,
+              domain::exact_topics(subscription.settings.topics))),
           sink_(observed(sink_of(config, subscription, log), tracer, subscription.name)),
           deliver_(
               *store_, *sink_, options_of(config, subscription.settings, drain), app::random_fraction,

@@ -294,6 +294,13 @@ bool topic_matches(std::string_view topic, const std::vector<std::string>& patte
     });
 }
 
+std::vector<std::string> exact_topics(const std::vector<std::string>& patterns)
+{
+    const bool many = std::any_of(patterns.begin(), patterns.end(),
+                                  [](const auto& pattern) { return pattern.ends_with('*'); });
+    return many ? std::vector<std::string>() : patterns;
+}
+
 Result<SubscriptionSettings> parse_subscription(const boost::json::object& json)
 {
     return Reader(json).read();

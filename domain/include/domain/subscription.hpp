@@ -42,6 +42,8 @@ constexpr std::string_view default_subscription = "default";  // its sink is the
 
 bool valid_subscription_name(std::string_view name);
 bool topic_matches(std::string_view topic, const std::vector<std::string>& patterns);
+// The patterns where each is one topic; empty where one is for many.
+std::vector<std::string> exact_topics(const std::vector<std::string>& patterns);
 
 // Reads what a client or a file says, and what is stored; names every fault. `name` is no part of it.
 Result<SubscriptionSettings> parse_subscription(const boost::json::object& json);

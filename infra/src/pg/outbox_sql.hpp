@@ -47,6 +47,15 @@ constexpr const char* read_sql =
     "o.tracestate, (extract(epoch FROM o.due_at) * 1000000)::bigint, NULL "
     "FROM unnest($1::int2[], $2::int8[], $3::int8[]) l(lane, after, rows_max) CROSS JOIN LATERAL "
     "(SELECT * FROM outbox x WHERE x.lane = l.lane AND x.seq > l.after ORDER BY x.seq LIMIT l.rows_max) o";
+// The same for some topics; the last row that was looked at comes in any case, so that the next read goes on
+// behind it.
+constexpr const char* read_topics_sql =
+    "SELECT o.lane, o.seq, o.key_hash, o.event_id, o.topic, o.payload, o.ordering_key, o.traceparent, "
+    "o.tracestate, (extract(epoch FROM o.due_at) * 1000000)::bigint, NULL "
+    "FROM unnest($1::int2[], $2::int8[], $3::int8[]) l(lane, after, rows_max) CROSS JOIN LATERAL "
+    "(SELECT w.*, max(w.seq) OVER () AS last FROM "
+    "(SELECT * FROM outbox x WHERE x.lane = l.lane AND x.seq > l.after ORDER BY x.seq LIMIT l.rows_max) w) o "
+    "WHERE o.topic = ANY($4::text[]) OR o.seq = o.last ORDER BY o.lane, o.seq";
 constexpr const char* fetch_sql =
     "SELECT o.lane, o.seq, o.key_hash, o.event_id, o.topic, o.payload, o.ordering_key, o.traceparent, "
     "o.tracestate, NULL, r.attempts "
@@ -80,6 +89,8 @@ constexpr const char* advance_sql =
     "told AS (INSERT INTO lane_progress (subscription_id, lane, acked_seq) SELECT $1::int2, lane, acked_seq "
     "FROM moved "
     "ON CONFLICT DO NOTHING) SELECT lane FROM moved";
+// The lane is named by the parameter, not by the row of `moved`: with that the planner read the whole lane of
+// the outbox for each settlement.
 constexpr const char* settle_sql = R"(
 WITH moved AS (
     UPDATE lane_cursors SET acked_seq = $3::int8
@@ -98,13 +109,13 @@ shelved AS (
         history = r.history || EXCLUDED.history),
 delivered AS (
     UPDATE outbox_retries r SET delivered_at = clock_timestamp() FROM moved
-    WHERE r.subscription_id = $1::int2 AND r.lane = moved.lane AND r.seq = ANY($10::int8[])),
+    WHERE r.subscription_id = $1::int2 AND r.lane = $2::int2 AND r.seq = ANY($10::int8[])),
 dead AS (
     INSERT INTO dead_letters AS d (subscription_id, lane, seq, key_hash, event_id, topic, payload, attempts, last_error,
                                    reason, history, ordering_key)
     SELECT $1::int2, o.lane, o.seq, o.key_hash, o.event_id, o.topic, o.payload, t.attempts, t.last_error, t.reason,
            coalesce(r.history, '[]') || t.tried::jsonb, o.ordering_key
-    FROM moved JOIN outbox o ON o.lane = moved.lane
+    FROM moved JOIN outbox o ON o.lane = $2::int2 AND o.seq = ANY($11::int8[])
     JOIN unnest($11::int8[], $12::int8[], $13::text[], $16::text[], $17::text[])
          t(seq, attempts, last_error, reason, tried) ON o.seq = t.seq
     LEFT JOIN outbox_retries r ON r.subscription_id = $1::int2 AND r.lane = o.lane AND r.seq = o.seq
@@ -116,10 +127,10 @@ died_again AS (
     FROM moved, unnest($11::int8[], $12::int8[], $13::text[], $16::text[], $17::text[])
          t(seq, attempts, last_error, reason, tried)
     LEFT JOIN outbox_retries r ON r.subscription_id = $1::int2 AND r.lane = $2::int2 AND r.seq = t.seq
-    WHERE d.subscription_id = $1::int2 AND d.lane = moved.lane AND d.seq = t.seq),
+    WHERE d.subscription_id = $1::int2 AND d.lane = $2::int2 AND d.seq = t.seq),
 off_shelf AS (
     DELETE FROM outbox_retries r USING moved
-    WHERE r.subscription_id = $1::int2 AND r.lane = moved.lane AND r.seq = ANY($11::int8[])),
+    WHERE r.subscription_id = $1::int2 AND r.lane = $2::int2 AND r.seq = ANY($11::int8[])),
 gone AS (
     UPDATE subscriptions SET disabled = true, disabled_reason = 'the destination answered 410 Gone',
                              revision = revision + 1 FROM moved WHERE id = $1::int2 AND $14::int8 = 1)

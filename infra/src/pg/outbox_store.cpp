@@ -54,12 +54,15 @@ std::string history_of(const domain::ShelfEntry& entry)
 
 class PgOutboxStore final : public app::OutboxStore {
 public:
-    PgOutboxStore(std::string url, std::int16_t subscription, LaneShare share)
+    PgOutboxStore(std::string url, std::int16_t subscription, LaneShare share,
+                  const std::vector<std::string>& topics)
         : url_(std::move(url)),
           share_(share),
           id_(std::int64_t{subscription}),
-          self_(domain::to_string(boost::uuids::random_generator()()))
+          self_(domain::to_string(boost::uuids::random_generator()())),
+          all_topics_(topics.empty())
     {
+        for (const auto& topic : topics) topics_.add_text(topic);
         connect_now();
     }
 
@@ -98,8 +101,12 @@ public:
             BinaryArray lane(Element::int2), after(Element::int8), rows_max(Element::int8);
             for (const auto& read : lanes)
                 lane.add(read.lane), after.add(read.after), rows_max.add(read.rows_max);
-            const Param params[] = {lane.param(), after.param(), rows_max.param()};
-            pipeline_->send("read", params);
+            const Param params[] = {lane.param(), after.param(), rows_max.param(), topics_.param()};
+            if (all_topics_) {
+                pipeline_->send("read", std::span(params).first<3>());
+            } else {
+                pipeline_->send("read_topics", params);
+            }
             return messages(pipeline_->sync().front().get());
         });
     }
@@ -156,6 +163,7 @@ private:
         pipeline_->prepare("leave", leave_sql);
         pipeline_->prepare("shelf", shelf_sql);
         pipeline_->prepare("read", read_sql);
+        pipeline_->prepare("read_topics", read_topics_sql);
         pipeline_->prepare("fetch", fetch_sql);
         pipeline_->prepare("requests", requests_sql);
         pipeline_->prepare("advance", advance_sql);
@@ -347,6 +355,8 @@ private:
     const Text id_;  // of the subscription
     bool circuit_open_ = false;
     const Text self_;  // this incarnation: a restarted worker is another owner
+    const bool all_topics_;
+    BinaryArray topics_{Element::text};
     std::unique_ptr<soci::session> session_;
     std::optional<Pipeline> pipeline_;
 };
@@ -354,9 +364,10 @@ private:
 }  // namespace
 
 std::unique_ptr<app::OutboxStore> make_outbox_store(const std::string& database_url,
-                                                    std::int16_t subscription, LaneShare share)
+                                                    std::int16_t subscription, LaneShare share,
+                                                    const std::vector<std::string>& topics)
 {
-    return std::make_unique<PgOutboxStore>(database_url, subscription, share);
+    return std::make_unique<PgOutboxStore>(database_url, subscription, share, topics);
 }
 
 }  // namespace infra::pg

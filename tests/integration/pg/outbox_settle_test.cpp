@@ -18,6 +18,28 @@ TEST_SUITE("infra/pg/outbox_store")
         return entry;
     }
 
+    TEST_CASE("a store for some topics leaves out the others, and goes on behind them")
+    {
+        const Database database;
+        auto session = database.session();
+        Seqs put;
+        for (int i = 0; i < 6; ++i) put.push_back(put_message(session, 1, 40, i));
+        const auto name_tram = [&](std::int64_t seq) {
+            session.number("UPDATE outbox SET topic = 'event.tram' WHERE seq = " + std::to_string(seq) +
+                           " RETURNING seq");
+        };
+        name_tram(put[1]);
+        name_tram(put[4]);
+        const auto store = infra::pg::make_outbox_store(database.url(), 1, infra::pg::LaneShare::fair,
+                                                        {"event.tram", "event.boat"});
+        CHECK(seqs_of(store->read({{1, 0, 100}})) == Seqs{put[1], put[4], put[5]});
+        CHECK(seqs_of(store->read({{1, 0, 2}})) == Seqs{put[1]});
+        CHECK(seqs_of(store->read({{1, put[1], 2}})) ==
+              Seqs{put[3]});  // none of its own: a place to go on from
+        CHECK(store->read({{1, put[5], 2}}).empty());
+        CHECK(store->read({{1, 0, 1}})[0].topic == "event.bus");
+    }
+
     TEST_CASE("lanes are read in order, after a number, and up to a limit")
     {
         const Database database;

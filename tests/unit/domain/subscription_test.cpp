@@ -52,6 +52,8 @@ TEST_SUITE("domain/subscription")
 
     TEST_CASE("topics match by name or prefix")
     {
+        CHECK(domain::exact_topics({"event.bus", "event.tram"}).size() == 2);
+        CHECK(domain::exact_topics({"event.bus", "event.t*"}).empty());
         CHECK(domain::topic_matches("event.bus", {"event.bus"}));
         CHECK(domain::topic_matches("event.bus", {"x", "event.*"}));
         CHECK(domain::topic_matches("event.bus", {"*"}));
