@@ -10,6 +10,7 @@ import subprocess
 import sys
 
 import figures
+import observed
 import report
 from lab import bin_dir, out_dir, output, repository
 
@@ -42,7 +43,7 @@ quick = Profile("quick", pairs=2, seconds=3, wal_seconds=5, probe_seconds=2, fil
                 http_messages=30_000, jobs_batched=30_000, jobs_unbatched=6_000, small_events=100_000,
                 grown_events=300_000, backlog=200_000, hold_seconds=6, open_loop_seconds=3, idle_messages=80)
 
-sections = ("ingest", "delivery", "growth", "held", "latency", "idle", "footprint")
+sections = ("ingest", "delivery", "growth", "held", "latency", "idle", "footprint", "observed")
 
 
 def machine():
@@ -81,6 +82,8 @@ def measure(book, wanted):
             figures.to_delivered(book, polis)
         if "footprint" in wanted:
             figures.footprint(book, polis)
+        if "observed" in wanted:
+            observed.observed(book, polis)
 
 
 def main():

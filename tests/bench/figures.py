@@ -35,10 +35,10 @@ class Notebook:
         row = self.figures[-1].row()
         self.say(f"#{row[0]} {row[1]}: {row[2]}  {row[6]}")
 
-    def interleave(self, **actions):
+    def interleave(self, rounds=None, **actions):
         """A B C A B C ...: the samples of each, in the order of the rounds."""
         samples = {name: [] for name in actions}
-        for number in range(1, self.profile.pairs + 1):
+        for number in range(1, (rounds or self.profile.pairs) + 1):
             for name, action in actions.items():
                 samples[name].append(action())
                 self.say(f"  round {number}: {name.replace('_', ' ')}: {samples[name][-1].rate:,.0f} /s")

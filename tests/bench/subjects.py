@@ -97,10 +97,11 @@ def run_open_loop(port, rate, seconds, *service):
 class Api:
     """polis-api on a free port."""
 
-    def __init__(self, cluster):
+    def __init__(self, cluster, **settings):
         self.cluster = cluster
         self.port = free_port()
-        self.program = Program(bin_dir / "polis-api", DATABASE_URL=cluster.url, PORT=self.port, LOG_LEVEL="warning")
+        settings.setdefault("LOG_LEVEL", "warning")
+        self.program = Program(bin_dir / "polis-api", DATABASE_URL=cluster.url, PORT=self.port, **settings)
         self.url = f"http://127.0.0.1:{self.port}"
         self.ready_seconds = self.program.wait_for(f"{self.url}/readyz")
 
