@@ -25,20 +25,13 @@ import threading
 import time
 import urllib.request
 
-root = pathlib.Path(__file__).resolve().parents[2]
-bin_dir = pathlib.Path(os.environ.get("POLIS_BIN_DIR", root / "build/release/bin"))
-clock_ticks = os.sysconf("SC_CLK_TCK")
+from lab import bin_dir, cpu_seconds
 
 
 def environment(**settings):
     env = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
     env.update(LOG_FORMAT="json", LOG_LEVEL="warning", **{name: str(value) for name, value in settings.items()})
     return env
-
-
-def cpu_seconds(pid):
-    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / clock_ticks
 
 
 def say(text=""):

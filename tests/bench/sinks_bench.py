@@ -30,6 +30,7 @@ os.environ.setdefault("POLIS_BIN_DIR", str(root / "build/release/bin"))
 
 import brokers  # noqa: E402
 from harness import Api, Worker, cluster  # noqa: E402
+from lab import cpu_seconds  # noqa: E402
 from programs import bin_dir, wait_until  # noqa: E402
 from sink import Answer, RecordingSink  # noqa: E402
 
@@ -143,11 +144,6 @@ def bench_kafka(figures, rounds):
 
 
 # ---- 2. one dead destination among ten ------------------------------------------------------------------------------
-
-
-def cpu_seconds(pid):
-    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 class FastSink:
