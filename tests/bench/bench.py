@@ -75,7 +75,7 @@ def measure(book, wanted):
         if "growth" in wanted:
             figures.growth(book, polis)
         if "held" in wanted:
-            figures.held_open(book, polis)
+            figures.held_open(book, polis, ceilings)
         if "latency" in wanted:
             figures.open_loop(book, polis, saturation or 10_000)
         if "idle" in wanted:
