@@ -39,6 +39,9 @@ class WorkflowTest(EndToEndTest):
         self.report(17)
         found = self.wait_status(17, "repairing")
         self.assertEqual([(s["step"], s["status"]) for s in found["steps"]], [("valve", "completed"), ("repair", "pending")])
+        metrics = self.client.get("/metrics").body.decode()
+        self.assertIn('workflows_under_way{workflow="water-leak",status="repairing"} 1\n', metrics)
+        self.assertRegex(metrics, r'workflows_oldest_seconds{workflow="water-leak",status="repairing"} \d+\.\d+\n')
         (call,) = self.valves.snapshot()
         self.assertEqual((call.method, call.path), ("POST", "/valves/close"))
         self.assertEqual(call.json(), {"leak_id": 17, "street": "Bay St"})
@@ -47,6 +50,7 @@ class WorkflowTest(EndToEndTest):
         self.ingest(self.client, "leak.repaired", {"leak_id": 17})
         found = self.wait_status(17, "completed")
         self.assertTrue(found["ended"])
+        self.assertNotIn('workflows_under_way{', self.client.get("/metrics").body.decode())
         self.assertEqual(found["leak_id"], "17")
         events = [row["event"] for row in reversed(found["history"])]
         self.assertEqual(events, ["leak.reported", "reply valve", "leak.repaired"])

@@ -120,6 +120,7 @@ class MonitoringTest(EndToEndTest):
         api = self.start_api(DERIVED_DEDUPE_WINDOW_SECONDS=0)
         worker = self.start_worker(sink)
         client = self.open_client(api)
+        self.ingest(client, "leak.reported", {"leak_id": 1})  # a workflow that waits for its valve
         self.start_prometheus({"polis-api": api.port, "polis-outbox-worker": worker.port})
 
         def load():

@@ -5,6 +5,7 @@
 #include "api/with_session.hpp"
 #include "pg/base_scenario_metrics.hpp"
 #include "pg/lag_queries.hpp"
+#include "pg/workflow_metrics.hpp"
 
 #include <boost/json.hpp>
 
@@ -15,7 +16,8 @@ void show_metrics(pg::QueryPool& pool, Metrics& metrics, const http::Reply& repl
     pool.submit(
         [&metrics, reply](soci::session& session) {
             metrics.outbox(pg::read_lag(session));
-            reply(metrics_text(metrics.text() + pg::base_scenario_metrics(session)));
+            reply(metrics_text(metrics.text() + pg::base_scenario_metrics(session) +
+                               pg::workflow_metrics(session)));
         },
         [&metrics, reply] { reply(metrics_text(metrics.text())); });
 }
