@@ -16,6 +16,7 @@ from client import Client
 from consumer_case import ConsumerTest, line
 from harness import Answer, EndToEndTest, cluster, program, repository, run_program, wait_until
 from retention_test import fill, settings, wait_clean
+from tasks_amqp_test import queue_points
 
 compiled_in = os.environ.get("POLIS_FAILPOINTS") == "ON"
 needs_points = unittest.skipUnless(compiled_in, "the programs were built without failpoints")
@@ -56,6 +57,7 @@ tables = [
     worker_points,
     stopping_points,
     consumer_points,
+    queue_points,
     migrator_points,
     undoing_points,
     retention_points,

@@ -10,6 +10,9 @@ from harness import Process, wait_until
 from task_case import TaskCase, full_item, ids, request
 
 
+queue_points = {"queue.acknowledging": (1,)}  # of failpoints_test's list; it needs a RabbitMQ
+
+
 class QueueConsumer(Consumer):
     """polis-consumer without Kafka."""
 
@@ -181,7 +184,7 @@ class TasksOverAmqpTest(TaskCase):
         self.start_task_worker(**self.settings)
         self.publish(json.dumps({**request({"revenue": ids(1)}), "task_id": "t"}).encode())
         self.publish(b"junk")
-        consumer = self.launch_hub_consumer(POLIS_FAILPOINT="consumer.telling:1")
+        consumer = self.launch_hub_consumer(POLIS_FAILPOINT="queue.acknowledging:1")
         self.assertNotEqual(consumer.wait(60), 0)
         self.assertEqual(self.queued_events(), 1)
         wait_until(lambda: self.depth()[0] == 2, 30, "the broker has them again", poll=0.1)

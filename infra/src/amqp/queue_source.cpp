@@ -66,7 +66,7 @@ public:
     void commit(const app::Positions& positions)
     {
         if (!receiver_ || positions.empty() || !fault_.empty()) return;
-        failpoint("consumer.telling");
+        failpoint("queue.acknowledging");
         try {
             receiver_->acknowledge(static_cast<std::uint64_t>(positions.begin()->second - 1));
         } catch (const Fault& fault) {
@@ -113,7 +113,6 @@ private:
         }
         auto delivery = receiver_->next(wait);
         if (!delivery) return std::nullopt;
-        failpoint("consumer.polled");
         return app::to_stream_message(target_.queue, *std::move(delivery));
     }
 
