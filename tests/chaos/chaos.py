@@ -174,6 +174,12 @@ class Chaos:
 
         wait_until(delivered, settle_seconds, "every message is sent or dead", poll=0.5)
 
+    def wait_taken_over(self):
+        """A worker that was killed last has its lanes until its lease is over, also where there is nothing to deliver: only
+        then tells an owner that is left of a worker that stopped and kept them. The living renew theirs every 2.5 s."""
+        dying = f"owner is not null and lease_until < now() + interval '{lease_seconds / 2} s'"
+        wait_until(lambda: not self.database.count("lane_cursors", dying), 40, "the lanes of the dead are taken over", poll=0.5)
+
     def wait_followed(self):
         """The follower has seen as many events as there are; the verdict looks at which."""
         stored = self.database.count("events")
@@ -372,6 +378,7 @@ class Chaos:
             self.load.finish()
         self.wait_delivered()
         self.wait_followed()
+        self.wait_taken_over()
         for process in [self.api, *self.workers]:
             code = process.terminate()
             if code != 0:
