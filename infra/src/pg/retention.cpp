@@ -102,7 +102,7 @@ domain::RetentionState read_state(Statements& statements)
     return state;
 }
 
-// One look: its connection holds the lock of the retention until it is closed.
+// One look: its connection holds the lock of the retention until it is done, or lost.
 class Run {
 public:
     Run(const std::string& url, const domain::RetentionPolicy& policy, const std::function<bool()>& stopping,
@@ -125,6 +125,8 @@ public:
         for (const auto& partition : plan.outbox) drop_outbox(partition);
         if (plan.outbox_begins_anew_at) begin_anew(*plan.outbox_begins_anew_at);
         prune();
+        // The server sees a closed connection when it gets to it: the lock is not left to that.
+        statements_.execute("SELECT pg_advisory_unlock(7003)");
         return std::move(report_);
     }
 

@@ -306,8 +306,7 @@ TEST_SUITE("infra/pg/retention")
         other.execute("SELECT pg_advisory_lock(7003)");
         CHECK(look(database, outbox_for_a_week).elsewhere);
         other.execute("SELECT pg_advisory_unlock(7003)");
-        CHECK_FALSE(look(database, outbox_for_a_week).elsewhere);
-        CHECK_FALSE(look(database, outbox_for_a_week).elsewhere);
+        for (int i = 0; i < 100; ++i) REQUIRE_FALSE(look(database, outbox_for_a_week).elsewhere);
     }
 
     TEST_CASE("under writing, delivering and new subscribers nothing that is needed goes")
