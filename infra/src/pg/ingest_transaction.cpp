@@ -4,6 +4,7 @@
 #include "app/decode_message.hpp"
 #include "app/randomness.hpp"
 #include "failpoint.hpp"
+#include "pg/fields.hpp"
 #include "pg/trace_arrays.hpp"
 #include "pg/workflow_rows.hpp"
 
@@ -63,11 +64,6 @@ constexpr auto take_over_request_sql =
 constexpr auto take_over_derived_sql =
     "INSERT INTO derived_keys (digest, event_id) SELECT * FROM unnest($1::uuid[], $2::uuid[]) "
     "ON CONFLICT (digest) DO UPDATE SET event_id = EXCLUDED.event_id";
-
-domain::Uuid uuid_field(const PGresult* result, int row, int column)
-{
-    return domain::parse_uuid(PQgetvalue(result, row, column)).value();
-}
 
 std::string text_field(const PGresult* result, int row, int column)
 {
@@ -163,18 +159,18 @@ domain::KnownKeys IngestTransaction::read_keys(const PGresult* requests, const P
     domain::KnownKeys known;
     for (int row = 0; row < PQntuples(requests); ++row) {
         if (PQgetisnull(requests, row, 2) != 0) {
-            known.orphans.insert(uuid_field(requests, row, 0));
+            known.orphans.insert(uuid_at(requests, row, 0));
             continue;
         }
         const auto suppressed = parse_uuid_array(text_field(requests, row, 3));
-        known.requests.emplace(uuid_field(requests, row, 0),
-                               domain::first_answer(uuid_field(requests, row, 1),
+        known.requests.emplace(uuid_at(requests, row, 0),
+                               domain::first_answer(uuid_at(requests, row, 1),
                                                     static_cast<unsigned>(std::strtoul(
                                                         PQgetvalue(requests, row, 2), nullptr, 10)),
                                                     suppressed, text_field(requests, row, 4)));
     }
     for (int row = 0; row < PQntuples(derived); ++row) {
-        known.derived.emplace(uuid_field(derived, row, 0), uuid_field(derived, row, 1));
+        known.derived.emplace(uuid_at(derived, row, 0), uuid_at(derived, row, 1));
     }
     return known;
 }
@@ -239,7 +235,7 @@ domain::IngestPlan IngestTransaction::plan(std::span<const domain::PreparedEvent
     failpoint("writer.begun");
     if (stream != nullptr) check_steps(results.back().get(), stream->steps.size());
     std::optional<domain::Uuid> newest;
-    if (PQntuples(results[2].get()) > 0) newest = uuid_field(results[2].get(), 0, 0);
+    if (PQntuples(results[2].get()) > 0) newest = uuid_at(results[2].get(), 0, 0);
     domain::FamilyIds ids(app::system_now(), newest, app::random_bits);
     if (any_triggers) {
         workflows.emplace(*registry_, read_instances(results[5].get()), ids.now(),

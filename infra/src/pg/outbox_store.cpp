@@ -4,6 +4,7 @@
 #include "failpoint.hpp"
 #include "pg/binary.hpp"
 #include "pg/connection.hpp"
+#include "pg/fields.hpp"
 #include "pg/outbox_sql.hpp"
 
 #include <boost/json.hpp>
@@ -18,11 +19,6 @@ namespace infra::pg {
 namespace {
 
 using Element = BinaryArray::Element;
-
-std::int64_t integer(const PGresult* result, int row, int column)
-{
-    return std::strtoll(PQgetvalue(result, row, column), nullptr, 10);
-}
 
 std::int16_t lane_at(const PGresult* result, int row)
 {
@@ -274,8 +270,7 @@ private:
                                         static_cast<std::size_t>(PQgetlength(result, row, 5))),
                             PQgetvalue(result, row, 6),
                             {PQgetvalue(result, row, 7), PQgetvalue(result, row, 8)}});
-            if (PQgetisnull(result, row, 9) == 0)
-                rows.back().due_at = domain::TimePoint{std::chrono::microseconds{integer(result, row, 9)}};
+            rows.back().due_at = optional_time(result, row, 9);
             rows.back().attempts = static_cast<std::uint32_t>(integer(result, row, 10));
         }
         return rows;

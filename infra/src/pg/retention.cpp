@@ -2,6 +2,7 @@
 
 #include "failpoint.hpp"
 #include "pg/connection.hpp"
+#include "pg/fields.hpp"
 #include "pg/retention_sql.hpp"
 
 #include <fmt/format.h>
@@ -21,22 +22,6 @@ constexpr auto derived_keys_kept = std::chrono::hours(24 * 366);
 constexpr auto derived_keys_step = std::chrono::hours(24 * 30);
 
 using Texts = std::vector<std::string>;
-
-std::int64_t integer(const PGresult* result, int row, int column)
-{
-    return std::strtoll(PQgetvalue(result, row, column), nullptr, 10);
-}
-
-domain::TimePoint time_at(const PGresult* result, int row, int column)
-{
-    return domain::TimePoint{std::chrono::microseconds{integer(result, row, column)}};
-}
-
-std::optional<domain::TimePoint> optional_time(const PGresult* result, int row, int column)
-{
-    if (PQgetisnull(result, row, column) != 0) return std::nullopt;
-    return time_at(result, row, column);
-}
 
 // A connection whose statements are sent one by one.
 class Statements {

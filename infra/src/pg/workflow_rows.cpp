@@ -1,8 +1,7 @@
 #include "pg/workflow_rows.hpp"
 
+#include "pg/fields.hpp"
 #include "pg/trace_arrays.hpp"
-
-#include <cstdlib>
 
 namespace infra::pg {
 namespace {
@@ -37,16 +36,6 @@ INSERT INTO outbox (seq, lane, key_hash, event_id, topic, payload, ordering_key,
 SELECT nextval('outbox_seq'), lane, key_hash, event_id, topic, payload, ordering_key, due_at, traceparent, tracestate
 FROM unnest($1::int2[], $2::int8[], $3::uuid[], $4::text[], $5::jsonb[], $6::text[], $7::timestamptz[], $8::text[], $9::text[])
      t(lane, key_hash, event_id, topic, payload, ordering_key, due_at, traceparent, tracestate))";
-
-std::int64_t integer(const PGresult* rows, int row, int column)
-{
-    return std::strtoll(PQgetvalue(rows, row, column), nullptr, 10);
-}
-
-domain::TimePoint time(const PGresult* rows, int row, int column)
-{
-    return domain::TimePoint{std::chrono::microseconds{integer(rows, row, column)}};
-}
 
 void add_time_or_null(BinaryArray& array, const std::optional<domain::TimePoint>& time)
 {
@@ -164,9 +153,9 @@ Instances read_instances(const PGresult* rows)
         instance.state.data = domain::workflow::parse_data(PQgetvalue(rows, row, 6));
         instance.state.steps = domain::workflow::parse_steps(PQgetvalue(rows, row, 7));
         instance.transitions = static_cast<std::uint32_t>(integer(rows, row, 8));
-        instance.first_event = domain::parse_uuid(PQgetvalue(rows, row, 9)).value();
-        instance.updated_at = time(rows, row, 10);
-        if (PQgetisnull(rows, row, 11) == 0) instance.wake_at = time(rows, row, 11);
+        instance.first_event = uuid_at(rows, row, 9);
+        instance.updated_at = time_at(rows, row, 10);
+        instance.wake_at = optional_time(rows, row, 11);
         auto key = instance.key;
         found.emplace(std::move(key), std::move(instance));
     }
