@@ -42,12 +42,6 @@ std::optional<Fault> filter_fault(const pg::DeadLetterFilter& filter)
     return std::nullopt;
 }
 
-Result<std::int64_t> limit_of(const http::Request& request)
-{
-    const auto* text = request.query_value("limit");
-    return text == nullptr ? page_rows_max : parse_limit(*text);
-}
-
 http::Response accepted(std::string_view what, std::int64_t count)
 {
     auto response =

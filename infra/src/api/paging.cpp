@@ -13,6 +13,12 @@ domain::Result<std::int64_t> parse_limit(std::string_view text)
     return value;
 }
 
+domain::Result<std::int64_t> limit_of(const http::Request& request)
+{
+    const auto* text = request.query_value("limit");
+    return text == nullptr ? page_rows_max : parse_limit(*text);
+}
+
 std::string link_to(const http::Request& request, std::string_view cursor, std::string_view id)
 {
     std::string link = "<" + request.path + "?";

@@ -95,11 +95,9 @@ Result<pg::TaskFilter> read_filter(const http::Request& request)
         filter.older_than = domain::parse_uuid(*after);
         if (!filter.older_than) return Fault{"after must be an id, as a Link header gives it"};
     }
-    if (const auto* limit = request.query_value("limit")) {
-        const auto rows = parse_limit(*limit);
-        if (!rows) return rows.error();
-        filter.limit = *rows;
-    }
+    const auto limit = limit_of(request);
+    if (!limit) return limit.error();
+    filter.limit = *limit;
     return filter;
 }
 

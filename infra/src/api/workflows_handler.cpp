@@ -16,7 +16,6 @@ namespace infra::api {
 namespace {
 
 namespace json = boost::json;
-using domain::Result;
 using domain::workflow::Instance;
 using domain::workflow::Refusal;
 using domain::workflow::Registry;
@@ -126,9 +125,7 @@ void add_workflow_routes(http::Router& router, pg::QueryPool& pool, app::EventLo
                          const Registry& workflows)
 {
     router.add("GET", "/workflows", [&](const http::Request& request, const http::Reply& reply) {
-        const auto* limit_text = request.query_value("limit");
-        const auto limit =
-            limit_text == nullptr ? Result<std::int64_t>(page_rows_max) : parse_limit(*limit_text);
+        const auto limit = limit_of(request);
         if (!limit) return reply(fault_response(limit.error()));
         const pg::InstanceFilter filter{text_of(request, "workflow"), text_of(request, "status"),
                                         text_of(request, "after")};
