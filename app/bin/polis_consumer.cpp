@@ -141,96 +141,89 @@ struct Shared {
     infra::trace::Tracer* tracer;  // null = off
 };
 
+// What one source has of its own.
+struct IntakeOptions {
+    std::string_view system;  // as traces name it
+    std::string_view broker;  // as people name it
+    domain::RouteTable routes;
+    app::ConsumeOptions consume;
+    std::unique_ptr<app::PositionStore> positions = {};  // null: the broker keeps them
+};
+
 // A source with all that takes its messages into the event log.
-struct Intake {
-    Intake(const infra::Config& config, const Shared& shared, app::MessageSource& source,
-           app::PositionStore* positions, domain::RouteTable routes, Observer& observer,
-           app::ConsumeOptions options)
-        : records(config.kafka.schema_registry_url),
-          decode(shared.prepare, records, std::move(routes), config.ingest.body_bytes_max,
-                 observer.enter_trace()),
-          stream(source, shared.log, positions, decode, observer, std::move(options), app::random_fraction)
-    {
-    }
-
-    infra::kafka::AvroDecoder records;
-    const app::DecodeMessage decode;
-    app::ConsumeStream stream;
-};
-
-class KafkaIntake {
+template <class Source>
+class Intake {
 public:
-    KafkaIntake(const infra::Config& config, const Shared& shared)
-        : positions_(infra::pg::make_position_store(config.database.url)),
-          source_(source_options(config),
-                  [&metrics = shared.metrics](const auto& lag) { metrics.consumer_lag(lag); }),
-          observer_(shared.metrics, shared.registry, shared.tracer, "kafka"),
-          intake_(config, shared, source_, positions_.get(), infra::kafka::routes_of(config.kafka), observer_,
-                  consume_options(config))
+    Intake(const infra::Config& config, const Shared& shared, std::unique_ptr<Source> source,
+           IntakeOptions options)
+        : broker_(options.broker),
+          positions_(std::move(options.positions)),
+          source_(std::move(source)),
+          observer_(shared.metrics, shared.registry, shared.tracer, options.system),
+          records_(config.kafka.schema_registry_url),
+          decode_(shared.prepare, records_, std::move(options.routes), config.ingest.body_bytes_max,
+                  observer_.enter_trace()),
+          stream_(*source_, shared.log, positions_.get(), decode_, observer_, std::move(options.consume),
+                  app::random_fraction)
     {
     }
 
-    app::ConsumeStream& stream() { return intake_.stream; }
+    app::ConsumeStream& stream() { return stream_; }
 
     std::vector<std::string> not_ready() const
     {
-        auto reasons = intake_.stream.not_ready();
-        if (!source_.reachable()) reasons.emplace_back("Kafka not reachable");
+        auto reasons = stream_.not_ready();
+        if (!source_->reachable()) reasons.push_back(std::string(broker_) + " not reachable");
         return reasons;
     }
 
 private:
+    const std::string_view broker_;
     const std::unique_ptr<app::PositionStore> positions_;
-    infra::kafka::KafkaSource source_;
+    const std::unique_ptr<Source> source_;
     Observer observer_;
-    Intake intake_;
+    infra::kafka::AvroDecoder records_;
+    const app::DecodeMessage decode_;
+    app::ConsumeStream stream_;
 };
 
-// The hub's queue. Its broker keeps the positions: what is stored is acknowledged at once.
-class QueueIntake {
-public:
-    QueueIntake(const infra::Config& config, const Shared& shared)
-        : source_({config.event_hub.url, config.event_hub.queue}, app::random_fraction),
-          observer_(shared.metrics, shared.registry, shared.tracer, "rabbitmq"),
-          intake_(config, shared, source_, nullptr, routes(config), observer_, options(config))
-    {
-    }
+using KafkaIntake = Intake<infra::kafka::KafkaSource>;
+using QueueIntake = Intake<infra::amqp::QueueSource>;
 
-    app::ConsumeStream& stream() { return intake_.stream; }
+std::unique_ptr<KafkaIntake> kafka_intake(const infra::Config& config, const Shared& shared)
+{
+    auto source = std::make_unique<infra::kafka::KafkaSource>(
+        source_options(config), [&metrics = shared.metrics](const auto& lag) { metrics.consumer_lag(lag); });
+    return std::make_unique<KafkaIntake>(
+        config, shared, std::move(source),
+        IntakeOptions{"kafka", "Kafka", infra::kafka::routes_of(config.kafka), consume_options(config),
+                      infra::pg::make_position_store(config.database.url)});
+}
 
-    std::vector<std::string> not_ready() const
-    {
-        auto reasons = intake_.stream.not_ready();
-        if (!source_.reachable()) reasons.emplace_back("AMQP broker not reachable");
-        return reasons;
-    }
-
-private:
-    static domain::RouteTable routes(const infra::Config& config)
-    {
-        const std::string service(domain::workflow::task_queued);
-        return {{{config.event_hub.queue, {domain::RouteBy::service, service}}}, {}};
-    }
-
-    static app::ConsumeOptions options(const infra::Config& config)
-    {
-        auto options = consume_options(config);
-        options.commit_interval = std::chrono::milliseconds(0);
-        return options;
-    }
-
-    infra::amqp::QueueSource source_;
-    Observer observer_;
-    Intake intake_;
-};
+// The hub's queue. What is stored is acknowledged at once.
+std::unique_ptr<QueueIntake> queue_intake(const infra::Config& config, const Shared& shared)
+{
+    const auto& hub = config.event_hub;
+    auto source = std::make_unique<infra::amqp::QueueSource>(
+        infra::amqp::QueueSourceOptions{hub.url, hub.queue}, app::random_fraction);
+    const std::string service(domain::workflow::task_queued);
+    auto consume = consume_options(config);
+    consume.commit_interval = std::chrono::milliseconds(0);
+    return std::make_unique<QueueIntake>(
+        config, shared, std::move(source),
+        IntakeOptions{"rabbitmq",
+                      "AMQP broker",
+                      {{{hub.queue, {domain::RouteBy::service, service}}}, {}},
+                      std::move(consume)});
+}
 
 // Both, or the one that is configured.
 class Intakes {
 public:
     Intakes(const infra::Config& config, const Shared& shared)
     {
-        if (!config.kafka.topics.empty()) kafka_.emplace(config, shared);
-        if (config.event_hub.mode == infra::EventHubMode::amqp) queue_.emplace(config, shared);
+        if (!config.kafka.topics.empty()) kafka_ = kafka_intake(config, shared);
+        if (config.event_hub.mode == infra::EventHubMode::amqp) queue_ = queue_intake(config, shared);
     }
 
     void run()
@@ -259,8 +252,8 @@ public:
     }
 
 private:
-    std::optional<KafkaIntake> kafka_;
-    std::optional<QueueIntake> queue_;
+    std::unique_ptr<KafkaIntake> kafka_;
+    std::unique_ptr<QueueIntake> queue_;
 };
 
 int run(const infra::Config& config, bool migrate)
@@ -277,8 +270,7 @@ int run(const infra::Config& config, bool migrate)
     infra::pg::EventWriter writer(infra::writer_options(config, &workflows),
                                   [&metrics](const infra::pg::CommittedBatch& batch) {
                                       metrics.ingest_batch(batch.events, batch.duration);
-                                      for (const auto& sample : batch.measurements)
-                                          metrics.measured(sample.name, sample.value);
+                                      metrics.measured(batch.measurements);
                                   });
     Intakes intakes(config, {metrics, registry, prepare, writer, tracer.get()});
     std::optional<infra::AdminService> admin;

@@ -37,9 +37,6 @@ infra::CliSpec spec()
 
 domain::Lane::Wants wants_of(const domain::SubscriptionSettings& settings)
 {
-    const bool all_topics = settings.topics == std::vector<std::string>{"*"};
-    if (all_topics && !settings.filter)
-        return [](const domain::OutboxMessage& message) { return !message.topic.starts_with('$'); };
     return [topics = settings.topics, filter = settings.filter](const domain::OutboxMessage& message) {
         if (!domain::topic_matches(message.topic, topics)) return false;
         if (!filter) return true;
@@ -139,15 +136,13 @@ int run(const infra::Config& config, bool drain, bool migrate)
     infra::Metrics metrics;
     const auto tracer = infra::trace::make_tracer(
         {config.otel_endpoint, config.otel_sampled_share, "polis-outbox-worker", polis::version});
-    infra::pg::store_configured_subscriptions(config.database.url, config.outbox.subscriptions);
-    infra::pg::store_configured_subscriptions(config.database.url,
-                                              infra::workflow_subscriptions(config.workflows));
+    auto subscriptions = infra::workflow_subscriptions(config.workflows);
+    subscriptions.insert(config.outbox.subscriptions.begin(), config.outbox.subscriptions.end());
+    infra::pg::store_configured_subscriptions(config.database.url, subscriptions);
     const auto workflows = infra::workflow_registry(config);
-    infra::pg::EventWriter writer(infra::writer_options(config, &workflows),
-                                  [&metrics](const infra::pg::CommittedBatch& batch) {
-                                      for (const auto& sample : batch.measurements)
-                                          metrics.measured(sample.name, sample.value);
-                                  });
+    infra::pg::EventWriter writer(
+        infra::writer_options(config, &workflows),
+        [&metrics](const infra::pg::CommittedBatch& batch) { metrics.measured(batch.measurements); });
     const auto source = infra::pg::make_subscription_source(
         config.database.url, [](std::string_view name, std::string_view reason) {
             infra::log_error("subscription not served", {{"subscription", name}, {"reason", reason}});

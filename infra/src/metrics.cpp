@@ -271,14 +271,18 @@ void Metrics::rejected(std::string_view topic, std::string_view reason)
     rejections_.Add({{"topic", std::string(topic)}, {"reason", std::string(reason)}}).Increment();
 }
 
-void Metrics::measured(const std::string& name, double value)
+void Metrics::measured(const std::vector<domain::workflow::Measurement>& measurements)
 {
+    if (measurements.empty()) return;
     const std::lock_guard lock(mutex_);
-    auto& family = measured_[name];
-    if (family == nullptr) {
-        family = &prometheus::BuildHistogram().Name(name).Help("Measured by a workflow.").Register(registry_);
+    for (const auto& [name, value] : measurements) {
+        auto& family = measured_[name];
+        if (family == nullptr) {
+            family =
+                &prometheus::BuildHistogram().Name(name).Help("Measured by a workflow.").Register(registry_);
+        }
+        family->Add(orchestrator, long_seconds).Observe(value);
     }
-    family->Add(orchestrator, long_seconds).Observe(value);
 }
 
 void Metrics::job(const std::string& name, std::chrono::nanoseconds duration)

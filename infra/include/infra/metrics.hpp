@@ -57,8 +57,8 @@ public:
     void database_pool(const PoolState& pool);
     void consumed(std::string_view topic, std::string_view outcome);
     void rejected(std::string_view topic, std::string_view reason);
-    // What a workflow measured, as a histogram of that name. The names are constants of the workflows' files.
-    void measured(const std::string& name, double value);
+    // What workflows measured, as histograms of those names, which are constants of the workflows' files.
+    void measured(const std::vector<domain::workflow::Measurement>& measurements);
     // One event of a workflow, from reading it to its commit.
     void job(const std::string& name, std::chrono::nanoseconds duration);
     void consumed_batch(std::size_t messages, std::chrono::nanoseconds duration);

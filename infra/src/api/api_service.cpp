@@ -96,8 +96,7 @@ public:
                   [this](const pg::CommittedBatch& batch) {
                       writer_busy_ns_ += batch.duration.count();
                       metrics_.ingest_batch(batch.events, batch.duration);
-                      for (const auto& sample : batch.measurements)
-                          metrics_.measured(sample.name, sample.value);
+                      metrics_.measured(batch.measurements);
                   }),
           log_(writer_, tracer),
           ingest_(prepare_, registry, log_, pool_, metrics_),
