@@ -241,6 +241,11 @@ void HttpSink::send(const domain::OutboxMessage& message, Done done)
     loop_->submit({message, std::move(done)});
 }
 
+void HttpSink::call(const domain::OutboxMessage& message, HttpCall call, Done done)
+{
+    loop_->submit({message, std::move(done), std::move(call)});
+}
+
 void HttpSink::stop() { loop_->stop(); }
 
 }  // namespace infra

@@ -125,7 +125,7 @@ Headers headers_of(const HttpCall& call, const domain::OutboxMessage& message)
 
 HttpTransfer::HttpTransfer(const HttpSinkOptions& options)
     : easy_(net::curl::new_easy()),
-      keeps_answer_(static_cast<bool>(options.call)),
+      keeps_answer_(options.keeps_answer),
       answer_(options.answer_bytes_max, keeps_answer_ ? options.answer_bytes_max : excerpt_bytes_max),
       guard_(options.guard ? &*options.guard : nullptr)
 {
@@ -165,7 +165,7 @@ void HttpTransfer::prepare(std::vector<Job> jobs, const HttpSinkOptions& options
     jobs_ = std::move(jobs);
     answer_.reset();
     refused_ = false;
-    if (options.call) return prepare_call(options);
+    if (jobs_.front().call) return prepare_call(jobs_.front());
     if (options.batch) batch_ = batch_body(jobs_, options.subscription);
     const std::string& body = options.batch ? batch_ : jobs_.front().message.payload;
     set_headers(options.batch ? headers_of(jobs_, body, options)
@@ -173,19 +173,18 @@ void HttpTransfer::prepare(std::vector<Job> jobs, const HttpSinkOptions& options
     set_body(body);
 }
 
-void HttpTransfer::prepare_call(const HttpSinkOptions& options)
+void HttpTransfer::prepare_call(const Job& job)
 {
-    const auto& message = jobs_.front().message;
-    call_ = options.call(message);
-    set_headers(headers_of(call_, message));
-    set(easy(), CURLOPT_URL, call_.url.c_str());
-    if (call_.body.empty() && call_.method != "POST") {
+    const auto& call = *job.call;
+    set_headers(headers_of(call, job.message));
+    set(easy(), CURLOPT_URL, call.url.c_str());
+    if (call.body.empty() && call.method != "POST") {
         set(easy(), CURLOPT_HTTPGET, 1L);
     } else {
         set(easy(), CURLOPT_POST, 1L);
-        set_body(call_.body);
+        set_body(call.body);
     }
-    set(easy(), CURLOPT_CUSTOMREQUEST, call_.method.c_str());
+    set(easy(), CURLOPT_CUSTOMREQUEST, call.method.c_str());
 }
 
 void HttpTransfer::set_headers(Headers headers)

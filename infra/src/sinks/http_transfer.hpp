@@ -4,6 +4,7 @@
 #include "infra/sinks/http_sink.hpp"
 #include "net/curl.hpp"
 
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -13,7 +14,8 @@ namespace infra::sinks {
 struct Job {
     domain::OutboxMessage message;
     app::MessageSink::Done done;
-    bool alone = false;  // it was in a batch that was refused
+    std::optional<HttpCall> call = {};  // instead of the payload's delivery
+    bool alone = false;                 // it was in a batch that was refused
 };
 
 // The body of a CloudEvents batch.
@@ -39,7 +41,7 @@ public:
 
 private:
     static curl_socket_t open_socket(void* self, curlsocktype purpose, curl_sockaddr* address);
-    void prepare_call(const HttpSinkOptions& options);
+    void prepare_call(const Job& job);
     void set_headers(net::curl::Headers headers);
     void set_body(const std::string& body);
 
@@ -47,7 +49,6 @@ private:
     net::curl::Headers headers_;
     std::vector<Job> jobs_;
     std::string batch_;
-    HttpCall call_;
     const bool keeps_answer_;
     net::curl::Body answer_;
     const domain::AddressPolicy* guard_;

@@ -88,7 +88,7 @@ public:
           bearer_(endpoint.bearer),
           attempts_max_(attempts_max),
           log_(log),
-          http_(with_call(std::move(options)))
+          http_(std::move(options))
     {
     }
 
@@ -100,6 +100,9 @@ public:
         } catch (const std::exception&) {
             return done(not_ours());
         }
+        // Here and not on the sink's thread, where it would hold up the answers of other calls.
+        const auto authorization = bearer_.authorization();
+        auto call = call_of(*order, authorization.value_or(""));
         auto finish = [this, order = *std::move(order), attempt = message.attempts + 1, trace = message.trace,
                        done = std::move(done)](DeliveryOutcome outcome) {
             if (outcome.status == unauthorized && bearer_.forget()) outcome.verdict = Verdict::retry;
@@ -108,28 +111,21 @@ public:
             if (again) return done(std::move(outcome));
             store(log_, {order.instance, reply_of(order, outcome)}, trace, done);
         };
-        // Asked for here and not on the sink's thread, where it would hold up the answers of other calls.
-        if (!bearer_.authorization())
+        if (!authorization)
             return finish({.verdict = Verdict::retry, .error = "no access token for the endpoint"});
-        http_.send(message, std::move(finish));
+        http_.call(message, std::move(call), std::move(finish));
     }
 
     void stop() override { http_.stop(); }
 
 private:
-    HttpSinkOptions with_call(HttpSinkOptions options)
+    HttpCall call_of(const CallOrder& order, const std::string& authorization) const
     {
-        options.answer_bytes_max = answer_bytes_max;
-        options.call = [this](const domain::OutboxMessage& message) {
-            const auto order = domain::workflow::parse_call(message.payload);
-            const auto& body = order.call.body;
-            HttpCall call{order.call.method, url_ + order.call.path,
-                          body.is_null() ? std::string() : domain::json_text(body), order.idempotency_key()};
-            const auto authorization = bearer_.authorization().value_or("");
-            if (!authorization.empty()) call.headers.emplace_back("Authorization", authorization);
-            return call;
-        };
-        return options;
+        const auto& body = order.call.body;
+        HttpCall call{order.call.method, url_ + order.call.path,
+                      body.is_null() ? std::string() : domain::json_text(body), order.idempotency_key()};
+        if (!authorization.empty()) call.headers.emplace_back("Authorization", authorization);
+        return call;
     }
 
     const std::string url_;
@@ -155,6 +151,8 @@ std::unique_ptr<app::MessageSink> make_workflow_sink(const Config& config,
     options.timeout =
         endpoint->second.timeout.count() > 0 ? endpoint->second.timeout : config.outbox.send_timeout;
     options.in_flight_max = config.outbox.in_flight_max;
+    options.keeps_answer = true;
+    options.answer_bytes_max = answer_bytes_max;
     return std::make_unique<CallSink>(std::move(options), endpoint->second,
                                       settings.attempts_max.value_or(config.outbox.attempts_max), log);
 }

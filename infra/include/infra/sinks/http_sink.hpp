@@ -5,7 +5,6 @@
 
 #include <chrono>
 #include <cstddef>
-#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -30,10 +29,9 @@ struct HttpSinkOptions {
     std::string subscription = {};        // sent as `ce-subscription` when not empty
     std::vector<std::pair<std::string, std::string>> headers = {};
     std::vector<std::string> secrets = {};  // keys of Standard Webhooks: every message is signed with each
-    std::optional<domain::AddressPolicy> guard = {};  // asked before every connection
-    bool batch = false;                               // CloudEvents batches instead of binary mode
-    // Set: what a message asks for, instead of a POST of its payload to `url`. The answer is kept.
-    std::function<HttpCall(const domain::OutboxMessage&)> call = {};
+    std::optional<domain::AddressPolicy> guard = {};       // asked before every connection
+    bool batch = false;                                    // CloudEvents batches instead of binary mode
+    bool keeps_answer = false;                             // whole, with its status
     std::size_t answer_bytes_max = std::size_t{4} * 1024;  // who answers more loses the connection
 };
 
@@ -48,6 +46,8 @@ public:
     HttpSink& operator=(const HttpSink&) = delete;
 
     void send(const domain::OutboxMessage& message, Done done) override;
+    // The same with a request of its own, on behalf of the message. For sinks that keep the answer.
+    void call(const domain::OutboxMessage& message, HttpCall call, Done done);
     void stop() override;
 
 private:
