@@ -22,8 +22,9 @@ constexpr auto quick_poll_period = 40ms;
 constexpr auto fault_pause = 500ms;
 // A cursor's move is written for as long as this together with others: the write costs the same for one
 // message as for a thousand, and nothing is sent meanwhile. A crash repeats what was delivered since the last
-// one.
+// one. A move over messages that are not for this subscription repeats nothing and has more time.
 constexpr auto progress_interval = 10ms;
+constexpr auto pass_interval = 100ms;
 // How soon a replay or a parked message is noticed.
 constexpr auto requests_interval = 1000ms;
 constexpr std::int64_t requests_max = 500;
@@ -175,18 +176,23 @@ void DeliverOutbox::write_settlements()
 {
     std::vector<LaneSettlement> settlements;
     const auto now = system_now();
-    const bool all = finishing_ || stopping_ || Clock::now() >= progress_at_;
+    const bool last = finishing_ || stopping_;
+    const bool progress = last || Clock::now() >= progress_at_;
+    const bool passes = last || Clock::now() >= pass_at_;
     for (auto& [lane, owned] : owned_) {
         if (stopping_ || owned.surplus) {
             owned.lane.shelve_all_overtaken();
         } else {
             owned.lane.shelve_overtaken(now);
         }
-        if (!owned.lane.unwritten() || !(all || owned.surplus || owned.lane.exceptional())) continue;
-        settlements.push_back({lane, owned.epoch, owned.lane.take_settlement()});
+        const bool due = owned.lane.delivered_unwritten() ? progress : passes;
+        if (!due && !owned.surplus && !owned.lane.exceptional()) continue;
+        auto settlement = owned.lane.take_settlement();
+        if (!settlement.empty()) settlements.push_back({lane, owned.epoch, std::move(settlement)});
     }
     if (settlements.empty()) return;
-    if (all) progress_at_ = Clock::now() + progress_interval;
+    if (progress) progress_at_ = Clock::now() + progress_interval;
+    if (passes) pass_at_ = Clock::now() + pass_interval;
     for (const auto lane : store_.settle(settlements)) owned_.erase(lane);
     for (const auto& written : settlements) disabled_ = disabled_ || written.settlement.destination_gone;
 }

@@ -78,7 +78,7 @@ DeliverOutbox::Clock::time_point DeliverOutbox::next_moment()
     for (const auto& [lane, owned] : owned_) {
         if (owned.surplus) continue;
         if (readable(owned)) consider(std::max(read_at_, Clock::now() + 1ms));
-        if (owned.lane.unwritten()) consider(progress_at_);
+        if (owned.lane.unwritten()) consider(owned.lane.delivered_unwritten() ? progress_at_ : pass_at_);
         const auto due = owned.lane.next_due();
         has_work = has_work || due || owned.lane.has_ready();
         if (due && may_send)

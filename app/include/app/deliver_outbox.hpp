@@ -115,7 +115,8 @@ private:
     Clock::time_point renew_at_{};
     Clock::time_point read_at_{};
     Clock::time_point requests_at_{};
-    Clock::time_point progress_at_{};  // when cursors that only moved are written
+    Clock::time_point progress_at_{};  // when cursors that only moved are written,
+    Clock::time_point pass_at_{};      // and those that moved over nothing that was sent
     bool finishing_ = false;
     Clock::time_point active_at_{};
 

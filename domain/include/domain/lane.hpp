@@ -114,6 +114,8 @@ public:
 
     // Whether there is something to write, and whether more than a cursor that moved.
     bool unwritten() const { return acked_seq_ > written_seq_ || exceptional(); }
+    // Whether the cursor moved over something that was sent, and not only over what nobody wanted.
+    bool delivered_unwritten() const { return acked_seq_ > written_seq_ && highest_finished_ > written_seq_; }
     bool exceptional() const { return pending_.exceptional(); }
     // What is to be written since the last call. The cursor counts as moved once this is called.
     Settlement take_settlement();

@@ -44,11 +44,11 @@ TEST_SUITE("domain/lane")
         char key;
     };
 
-    void offer(Lane& lane, const std::vector<Entry>& rows)
+    void offer(Lane& lane, const std::vector<Entry>& rows, const Lane::Wants& wants = {})
     {
         std::vector<OutboxMessage> messages;
         for (const auto& row : rows) messages.push_back({3, row.seq, row.key, {}, "event.x", "{}"});
-        lane.offer(std::move(messages));
+        lane.offer(std::move(messages), wants);
     }
 
     Seqs take_all(Lane& lane)
@@ -118,6 +118,25 @@ TEST_SUITE("domain/lane")
         CHECK_FALSE(settlement.exceptional());
         CHECK_FALSE(settlement.empty());
         CHECK(lane.take_settlement().empty());
+    }
+
+    TEST_CASE("a move over messages that nobody wanted is told from one over deliveries")
+    {
+        auto lane = lane_of();
+        const auto only_b = [](const OutboxMessage& message) { return message.key_hash == 'b'; };
+        offer(lane, {{1, 'a'}, {2, 'a'}}, only_b);
+        CHECK(lane.unwritten());
+        CHECK_FALSE(lane.delivered_unwritten());
+        offer(lane, {{3, 'b'}, {4, 'a'}}, only_b);
+        take_all(lane);
+        CHECK_FALSE(lane.delivered_unwritten());
+        lane.settle(3, delivered, t0);
+        CHECK(lane.delivered_unwritten());
+        CHECK(lane.take_settlement().acked_seq == 4);
+        CHECK_FALSE(lane.delivered_unwritten());
+        offer(lane, {{5, 'a'}}, only_b);
+        CHECK(lane.unwritten());
+        CHECK_FALSE(lane.delivered_unwritten());
     }
 
     TEST_CASE("a message that fails goes to the shelf, and those behind it follow")
