@@ -120,6 +120,22 @@ class CrashTest(ConsumerTest):
         self.assertEqual(sorted(payload["n"] for payload in self.payloads("city")), list(range(6000)))
         self.assertEqual((sleeper.terminate(), other.terminate()), (0, 0))
 
+    def test_a_broker_that_falls_silent_is_told_and_holds_up_no_stop(self):
+        topic = self.topic()
+        consumer = self.start_consumer(f"{topic}=energy")
+        self.kafka.produce_lines(topic, [line(**body(number)) for number in range(100)])
+        self.wait_stored(100, settle_seconds)
+        self.kafka.process.send_signal(signal.SIGSTOP)
+        try:
+            wait_until(lambda: "Kafka" in consumer.reasons(), 15, "not ready because of the broker")
+            self.assertEqual(consumer.terminate(), 0)
+        finally:
+            self.kafka.process.send_signal(signal.SIGCONT)
+        consumer = self.start_consumer(f"{topic}=energy")
+        self.kafka.produce_lines(topic, [line(**body(number)) for number in range(100, 200)])
+        self.wait_stored(200, settle_seconds)
+        self.assertEqual(consumer.terminate(), 0)
+
     def test_broker_registry_and_database_stopped_and_started_in_the_middle(self):
         topic, records = self.topic(), self.topic("-records")
         schemas = [self.registry.register(f"{records}.{n}", reading_schema(n)) for n in range(4)]

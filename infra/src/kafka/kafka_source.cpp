@@ -2,6 +2,7 @@
 
 #include "failpoint.hpp"
 #include "infra/log/log.hpp"
+#include "kafka/bounded_calls.hpp"
 #include "kafka/partition_list.hpp"
 
 #include <algorithm>
@@ -15,8 +16,9 @@
 namespace infra::kafka {
 namespace {
 
-constexpr int request_timeout_ms = 5'000;
-constexpr int probe_timeout_ms = 2'000;
+constexpr auto request_timeout = std::chrono::milliseconds(5000);
+constexpr int request_timeout_ms = request_timeout.count();
+constexpr auto probe_timeout = std::chrono::milliseconds(2000);
 constexpr auto probe_interval = std::chrono::seconds(2);
 
 struct ConfRelease {
@@ -109,8 +111,8 @@ public:
         }
         wake_.notify_all();
         probe_.join();
-        rd_kafka_destroy(prober_);
-        rd_kafka_destroy(handle_);
+        rd_kafka_destroy_flags(prober_, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+        rd_kafka_destroy_flags(handle_, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
     }
 
     Impl(const Impl&) = delete;
@@ -169,7 +171,8 @@ public:
         remember(positions);
         const auto list = to_list(positions);
         failpoint("consumer.telling");
-        const auto fault = rd_kafka_commit(handle_, list.get(), wait ? 0 : 1);
+        const auto fault =
+            wait ? commit_offsets(handle_, *list, request_timeout) : rd_kafka_commit(handle_, list.get(), 1);
         if (fault != RD_KAFKA_RESP_ERR_NO_ERROR) {
             log_warning("positions not told to the broker", {{"reason", rd_kafka_err2str(fault)}});
         }
@@ -180,15 +183,14 @@ public:
         const auto list = to_list(partitions);
         const auto fault = rd_kafka_committed(handle_, list.get(), request_timeout_ms);
         if (fault != RD_KAFKA_RESP_ERR_NO_ERROR) throw std::runtime_error(rd_kafka_err2str(fault));
+        const auto ranges = query_ranges(handle_, partitions, request_timeout);
+        if (ranges.fault != RD_KAFKA_RESP_ERR_NO_ERROR)
+            throw std::runtime_error(rd_kafka_err2str(ranges.fault));
         app::Positions first;
         for (int i = 0; i < list->cnt; ++i) {
             const auto& each = list->elems[i];
             const domain::PartitionId id{each.topic, each.partition};
-            std::int64_t low = 0;
-            std::int64_t high = 0;
-            const auto asked = rd_kafka_query_watermark_offsets(handle_, each.topic, each.partition, &low,
-                                                                &high, request_timeout_ms);
-            if (asked != RD_KAFKA_RESP_ERR_NO_ERROR) throw std::runtime_error(rd_kafka_err2str(asked));
+            const auto [low, high] = ranges.of.at(id);
             const bool usable = each.offset >= low && each.offset <= high;
             first.emplace(id, usable ? each.offset : options_.from_beginning ? low : high);
         }
@@ -197,7 +199,7 @@ public:
 
     void close()
     {
-        const auto fault = rd_kafka_consumer_close(handle_);
+        const auto fault = close_consumer(handle_, request_timeout);
         if (fault != RD_KAFKA_RESP_ERR_NO_ERROR) {
             log_warning("group not left cleanly", {{"reason", rd_kafka_err2str(fault)}});
         }
@@ -294,19 +296,20 @@ private:
         std::map<domain::PartitionId, std::int64_t> lag;
         if (stored.empty()) {
             const rd_kafka_metadata_t* metadata = nullptr;
-            reachable_ = rd_kafka_metadata(prober_, 0, nullptr, &metadata, probe_timeout_ms) ==
+            reachable_ = rd_kafka_metadata(prober_, 0, nullptr, &metadata, probe_timeout.count()) ==
                          RD_KAFKA_RESP_ERR_NO_ERROR;
             if (metadata != nullptr) rd_kafka_metadata_destroy(metadata);
+            return lag;
         }
-        for (const auto& [id, offset] : stored) {
-            std::int64_t low = 0;
-            std::int64_t high = 0;
-            const auto fault = rd_kafka_query_watermark_offsets(prober_, id.topic.c_str(), id.number, &low,
-                                                                &high, probe_timeout_ms);
-            reachable_ = fault == RD_KAFKA_RESP_ERR_NO_ERROR;
-            if (!reachable_) return std::nullopt;
-            tell_of_gaps(id, offset, low, high);
-            lag.emplace(id, std::max<std::int64_t>(high - offset, 0));
+        std::vector<domain::PartitionId> partitions;
+        for (const auto& [id, offset] : stored) partitions.push_back(id);
+        const auto ranges = query_ranges(prober_, partitions, probe_timeout);
+        reachable_ = ranges.fault == RD_KAFKA_RESP_ERR_NO_ERROR;
+        if (!reachable_) return std::nullopt;
+        for (const auto& [id, range] : ranges.of) {
+            const auto offset = stored.at(id);
+            tell_of_gaps(id, offset, range.low, range.high);
+            lag.emplace(id, std::max<std::int64_t>(range.high - offset, 0));
         }
         return lag;
     }
