@@ -67,6 +67,9 @@ std::string conninfo(const std::string& url, const ConnectOptions& options)
     // The server's limits come first, so that what the URL says about `options` is added and wins.
     std::string server_options = "-c statement_timeout=" + std::to_string(options.statement_timeout.count()) +
                                  " -c lock_timeout=5000 -c idle_in_transaction_session_timeout=15000";
+    // What is off is not forbidden but priced so high that PostgreSQL would compile the plan.
+    if (options.only_lookups)
+        server_options += " -c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off -c jit=off";
     add("connect_timeout", "3");
     add("tcp_user_timeout", "5000");
     add("keepalives_idle", "30");

@@ -49,6 +49,9 @@ public:
 struct ConnectOptions {
     std::string application_name;
     std::chrono::milliseconds statement_timeout{10'000};
+    // For prepared statements that find a few rows by their keys: by index, too, where they were planned
+    // while the tables were small. Such a plan is kept until the next ANALYZE, however fast a table grows.
+    bool only_lookups = false;
 };
 
 // Connection URI of a DATABASE_URL, with our limits where the URL says nothing of them.

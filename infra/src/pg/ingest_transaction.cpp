@@ -119,7 +119,10 @@ void add_json_or_null(BinaryArray& array, std::string_view text)
 
 IngestTransaction::IngestTransaction(const std::string& database_url,
                                      const domain::workflow::Registry* workflows)
-    : registry_(workflows), session_(connect(database_url, {"polis-api writer", statement_timeout}))
+    : registry_(workflows),
+      session_(connect(database_url, {.application_name = "polis-api writer",
+                                      .statement_timeout = statement_timeout,
+                                      .only_lookups = true}))
 {
     pipeline_.emplace(native(*session_), silence_max);
     // Whatever the server's default is: what is read after the fence must have a snapshot from after it.

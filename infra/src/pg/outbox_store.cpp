@@ -148,7 +148,7 @@ public:
 private:
     void connect_now()
     {
-        session_ = connect(url_, {"polis-outbox-worker"});
+        session_ = connect(url_, {.application_name = "polis-outbox-worker", .only_lookups = true});
         pipeline_.emplace(native(*session_));
         pipeline_->prepare("alive", alive_sql);
         pipeline_->prepare("share", share_sql);

@@ -52,7 +52,8 @@ private:
             try {
                 if (!session_) {
                     fresh = true;
-                    session_ = connect(url_, {"polis-consumer positions"});
+                    session_ =
+                        connect(url_, {.application_name = "polis-consumer positions", .only_lookups = true});
                 }
                 try {
                     return work(*session_);

@@ -54,6 +54,32 @@ TEST_SUITE("infra/pg/event_writer")
         CHECK_FALSE(other_key.replayed);
     }
 
+    TEST_CASE("repeats are found by index, although the tables were small when that was planned")
+    {
+        const Database database;
+        auto session = database.session();
+        {
+            Writer writer({.database_url = database.url()});
+            const auto number = [](int n) { return event("health", "key " + std::to_string(n)); };
+            // After five times PostgreSQL settles for a plan.
+            for (int n = 0; n < 10; ++n) stored_one(append(writer.log, number(n)));
+            for (int n = 10; n < 3000; n += 10) {
+                std::vector<domain::PreparedEvent> ten;
+                for (int i = 0; i < 10; ++i) ten.push_back(number(n + i));
+                stored(result_of(append(writer.log, std::move(ten))));
+            }
+            for (int n = 0; n < 3000; n += 100) CHECK(stored_one(append(writer.log, number(n))).replayed);
+        }
+        eventually("the writer's connection has ended", [&] {
+            return session.number(
+                       "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
+                       "AND application_name = '" +
+                       std::string(writer_name) + "'") == 0;
+        });
+        CHECK(session.number("SELECT coalesce(sum(seq_tup_read), 0) FROM pg_stat_user_tables "
+                             "WHERE relname ~ '^(request_keys|events_)'") < 1000);
+    }
+
     TEST_CASE("repeats within one transaction meet the first of their key")
     {
         const Database database;
