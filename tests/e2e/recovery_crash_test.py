@@ -219,7 +219,7 @@ class RecoveryCrashTest(ConsumerTest, TaskCase):
 
     def let_leases_end(self):
         self.database.execute(
-            "update lane_cursors set lease_until = '-infinity'; update outbox_workers set seen_at = '-infinity'"
+            "update lane_leases set lease_until = '-infinity'; update outbox_workers set seen_at = '-infinity'"
         )
 
 

@@ -11,25 +11,28 @@ constexpr const char* alive_sql =
     "ON CONFLICT (id) DO UPDATE SET seen_at = now(), circuit_open_since = CASE WHEN $3::int8 = 1 THEN "
     "coalesce(w.circuit_open_since, now()) END";
 constexpr const char* share_sql =
-    "SELECT ceil((SELECT count(*) FROM lane_cursors WHERE subscription_id = $1::int2)::numeric / "
+    "SELECT ceil((SELECT count(*) FROM lane_leases WHERE subscription_id = $1::int2)::numeric / "
     "greatest(1, (SELECT count(*) FROM outbox_workers WHERE subscription_id = $1::int2 AND seen_at > now() - "
     "interval '10 s')))::int, "
     "(SELECT disabled FROM subscriptions WHERE id = $1::int2)";
 constexpr const char* forget_sql = "DELETE FROM outbox_workers WHERE seen_at < now() - interval '1 min'";
 constexpr const char* renew_sql =
-    "UPDATE lane_cursors SET lease_until = now() + interval '10 s' "
+    "UPDATE lane_leases SET lease_until = now() + interval '10 s' "
     "WHERE subscription_id = $1::int2 AND owner = $2::uuid RETURNING lane";
 constexpr const char* acquire_sql =
-    "UPDATE lane_cursors c SET owner = $2::uuid, epoch = c.epoch + 1, lease_until = now() + interval '10 s' "
-    "FROM (SELECT lane FROM lane_cursors WHERE subscription_id = $1::int2 AND lease_until < now() "
+    "UPDATE lane_leases l SET owner = $2::uuid, epoch = l.epoch + 1, lease_until = now() + interval '10 s' "
+    "FROM (SELECT lane FROM lane_leases WHERE subscription_id = $1::int2 AND lease_until < now() "
     "AND owner IS DISTINCT FROM $2::uuid ORDER BY lane LIMIT $3::int8 FOR UPDATE SKIP LOCKED) free "
-    "WHERE c.subscription_id = $1::int2 AND c.lane = free.lane RETURNING c.lane, c.epoch, c.acked_seq";
+    "WHERE l.subscription_id = $1::int2 AND l.lane = free.lane RETURNING l.lane, l.epoch";
+// Asked once the lanes are ours: what the owner before us has settled meanwhile counts.
+constexpr const char* cursor_sql =
+    "SELECT lane, acked_seq FROM lane_cursors WHERE subscription_id = $1::int2 AND lane = ANY($2::int2[])";
 constexpr const char* release_sql =
-    "UPDATE lane_cursors SET owner = NULL, lease_until = '-infinity' "
+    "UPDATE lane_leases SET owner = NULL, lease_until = '-infinity' "
     "WHERE subscription_id = $1::int2 AND owner = $2::uuid AND lane = ANY($3::int2[])";
 constexpr const char* leave_sql =
     "WITH gone AS (DELETE FROM outbox_workers WHERE id = $2::uuid) "
-    "UPDATE lane_cursors SET owner = NULL, lease_until = '-infinity' "
+    "UPDATE lane_leases SET owner = NULL, lease_until = '-infinity' "
     "WHERE subscription_id = $1::int2 AND owner = $2::uuid";
 constexpr const char* shelf_sql =
     "SELECT r.lane, r.seq, r.key_hash, r.attempts, (extract(epoch FROM r.next_at) * 1000000)::bigint, "
@@ -70,9 +73,9 @@ constexpr const char* fetch_sql =
     "(SELECT FROM outbox o WHERE o.lane = d.lane AND o.seq = d.seq) ORDER BY 2";
 // Only rows of lanes that are still ours. What lies in the future stays until it is due: its order is kept.
 constexpr const char* requests_sql =
-    "WITH asked AS (SELECT r.lane, r.seq FROM outbox_retries r JOIN lane_cursors c USING (subscription_id, "
+    "WITH asked AS (SELECT r.lane, r.seq FROM outbox_retries r JOIN lane_leases l USING (subscription_id, "
     "lane) "
-    "WHERE r.subscription_id = $1::int2 AND r.lane = ANY($3::int2[]) AND c.owner = $2::uuid AND NOT "
+    "WHERE r.subscription_id = $1::int2 AND r.lane = ANY($3::int2[]) AND l.owner = $2::uuid AND NOT "
     "r.adopted "
     "AND r.delivered_at IS NULL AND (r.next_at <= now() OR r.parked) ORDER BY r.seq LIMIT $4::int8 "
     "FOR UPDATE OF r SKIP LOCKED), "
@@ -80,42 +83,41 @@ constexpr const char* requests_sql =
     "WHERE r.subscription_id = $1::int2 AND r.lane = a.lane AND r.seq = a.seq RETURNING r.*) "
     "SELECT lane, seq, key_hash, attempts, (extract(epoch FROM next_at) * 1000000)::bigint, "
     "coalesce(last_error, ''), true, parked FROM taken ORDER BY seq";
-// The success path: one cursor and one line of progress a lane, whatever the number of messages.
+// The success path: one line of progress a lane, whatever the number of messages. The lease is locked and not
+// changed, so nobody takes the lane meanwhile and no version of the row is left behind.
 constexpr const char* advance_sql =
-    "WITH moved AS (UPDATE lane_cursors c SET acked_seq = a.seq "
-    "FROM unnest($2::int2[], $3::int8[], $4::int8[]) a(lane, seq, epoch) "
-    "WHERE c.subscription_id = $1::int2 AND c.lane = a.lane AND c.epoch = a.epoch RETURNING c.lane, "
-    "c.acked_seq), "
-    "told AS (INSERT INTO lane_progress (subscription_id, lane, acked_seq) SELECT $1::int2, lane, acked_seq "
-    "FROM moved "
-    "ON CONFLICT DO NOTHING) SELECT lane FROM moved";
-// The lane is named by the parameter, not by the row of `moved`: with that the planner read the whole lane of
+    "WITH held AS (SELECT l.lane, a.seq FROM unnest($2::int2[], $3::int8[], $4::int8[]) a(lane, seq, epoch) "
+    "JOIN lane_leases l ON l.subscription_id = $1::int2 AND l.lane = a.lane AND l.epoch = a.epoch "
+    "FOR NO KEY UPDATE OF l), "
+    "told AS (INSERT INTO lane_progress (subscription_id, lane, acked_seq) SELECT $1::int2, lane, seq FROM "
+    "held "
+    "ON CONFLICT DO NOTHING) SELECT lane FROM held";
+// The lane is named by the parameter, not by the row of `held`: with that the planner read the whole lane of
 // the outbox for each settlement.
 constexpr const char* settle_sql = R"(
-WITH moved AS (
-    UPDATE lane_cursors SET acked_seq = $3::int8
-    WHERE subscription_id = $1::int2 AND lane = $2::int2 AND epoch = $4::int8 RETURNING lane),
+WITH held AS (
+    SELECT lane FROM lane_leases WHERE subscription_id = $1::int2 AND lane = $2::int2 AND epoch = $4::int8 FOR NO KEY UPDATE),
 told AS (
-    INSERT INTO lane_progress (subscription_id, lane, acked_seq) SELECT $1::int2, lane, $3::int8 FROM moved
+    INSERT INTO lane_progress (subscription_id, lane, acked_seq) SELECT $1::int2, lane, $3::int8 FROM held
     ON CONFLICT DO NOTHING),
 shelved AS (
     INSERT INTO outbox_retries AS r (subscription_id, lane, seq, key_hash, attempts, next_at, last_error, history,
                                      adopted)
-    SELECT $1::int2, moved.lane, t.seq, t.key_hash, t.attempts, t.next_at, t.last_error, t.tried::jsonb, t.adopted = 1
-    FROM moved, unnest($5::int8[], $6::int8[], $7::int8[], $8::timestamptz[], $9::text[], $15::text[], $18::int8[])
+    SELECT $1::int2, held.lane, t.seq, t.key_hash, t.attempts, t.next_at, t.last_error, t.tried::jsonb, t.adopted = 1
+    FROM held, unnest($5::int8[], $6::int8[], $7::int8[], $8::timestamptz[], $9::text[], $15::text[], $18::int8[])
          t(seq, key_hash, attempts, next_at, last_error, tried, adopted)
     ON CONFLICT (subscription_id, lane, seq) DO UPDATE
     SET attempts = EXCLUDED.attempts, next_at = EXCLUDED.next_at, last_error = EXCLUDED.last_error,
         history = r.history || EXCLUDED.history),
 delivered AS (
-    UPDATE outbox_retries r SET delivered_at = clock_timestamp() FROM moved
+    UPDATE outbox_retries r SET delivered_at = clock_timestamp() FROM held
     WHERE r.subscription_id = $1::int2 AND r.lane = $2::int2 AND r.seq = ANY($10::int8[])),
 dead AS (
     INSERT INTO dead_letters AS d (subscription_id, lane, seq, key_hash, event_id, topic, payload, attempts, last_error,
                                    reason, history, ordering_key)
     SELECT $1::int2, o.lane, o.seq, o.key_hash, o.event_id, o.topic, o.payload, t.attempts, t.last_error, t.reason,
            coalesce(r.history, '[]') || t.tried::jsonb, o.ordering_key
-    FROM moved JOIN outbox o ON o.lane = $2::int2 AND o.seq = ANY($11::int8[])
+    FROM held JOIN outbox o ON o.lane = $2::int2 AND o.seq = ANY($11::int8[])
     JOIN unnest($11::int8[], $12::int8[], $13::text[], $16::text[], $17::text[])
          t(seq, attempts, last_error, reason, tried) ON o.seq = t.seq
     LEFT JOIN outbox_retries r ON r.subscription_id = $1::int2 AND r.lane = o.lane AND r.seq = o.seq
@@ -124,16 +126,16 @@ died_again AS (
     UPDATE dead_letters d SET attempts = t.attempts, last_error = t.last_error, reason = t.reason, replayed_at = NULL,
                               died_at = clock_timestamp(),
                               history = d.history || coalesce(r.history, '[]') || t.tried::jsonb
-    FROM moved, unnest($11::int8[], $12::int8[], $13::text[], $16::text[], $17::text[])
+    FROM held, unnest($11::int8[], $12::int8[], $13::text[], $16::text[], $17::text[])
          t(seq, attempts, last_error, reason, tried)
     LEFT JOIN outbox_retries r ON r.subscription_id = $1::int2 AND r.lane = $2::int2 AND r.seq = t.seq
     WHERE d.subscription_id = $1::int2 AND d.lane = $2::int2 AND d.seq = t.seq),
 off_shelf AS (
-    DELETE FROM outbox_retries r USING moved
+    DELETE FROM outbox_retries r USING held
     WHERE r.subscription_id = $1::int2 AND r.lane = $2::int2 AND r.seq = ANY($11::int8[])),
 gone AS (
     UPDATE subscriptions SET disabled = true, disabled_reason = 'the destination answered 410 Gone',
-                             revision = revision + 1 FROM moved WHERE id = $1::int2 AND $14::int8 = 1)
-SELECT lane FROM moved)";
+                             revision = revision + 1 FROM held WHERE id = $1::int2 AND $14::int8 = 1)
+SELECT lane FROM held)";
 
 }  // namespace infra::pg

@@ -155,6 +155,7 @@ private:
         pipeline_->prepare("forget", forget_sql);
         pipeline_->prepare("renew", renew_sql);
         pipeline_->prepare("acquire", acquire_sql);
+        pipeline_->prepare("cursor", cursor_sql);
         pipeline_->prepare("release", release_sql);
         pipeline_->prepare("leave", leave_sql);
         pipeline_->prepare("shelf", shelf_sql);
@@ -221,29 +222,34 @@ private:
         BinaryArray numbers(Element::int2);
         for (int row = 0; row < PQntuples(acquired.front().get()); ++row) {
             const auto* result = acquired.front().get();
-            lanes.push_back({lane_at(result, row), integer(result, row, 1), integer(result, row, 2)});
+            lanes.push_back({.lane = lane_at(result, row), .epoch = integer(result, row, 1)});
             numbers.add(lanes.back().lane);
         }
         if (lanes.empty()) return lanes;
         const Param of_lanes[] = {id_.param(), numbers.param()};
+        pipeline_->send("cursor", of_lanes);
         pipeline_->send("shelf", of_lanes);
-        const auto shelf = pipeline_->sync();
-        for (int row = 0; row < PQntuples(shelf.front().get()); ++row)
-            add_to_shelf(lanes, shelf.front().get(), row);
+        const auto found = pipeline_->sync();
+        for (int row = 0; row < PQntuples(found[0].get()); ++row)
+            lane_of(lanes, found[0].get(), row).acked_seq = integer(found[0].get(), row, 1);
+        for (int row = 0; row < PQntuples(found[1].get()); ++row)
+            add_to_shelf(lane_of(lanes, found[1].get(), row), found[1].get(), row);
         return lanes;
     }
 
-    static void add_to_shelf(std::vector<app::LeasedLane>& lanes, const PGresult* result, int row)
+    static app::LeasedLane& lane_of(std::vector<app::LeasedLane>& lanes, const PGresult* result, int row)
     {
-        const auto lane =
-            std::find_if(lanes.begin(), lanes.end(),
-                         [number = lane_at(result, row)](const auto& l) { return l.lane == number; });
-        const auto seq = integer(result, row, 1);
-        if (*PQgetvalue(result, row, 6) != 't') {
-            lane->finished.insert(seq);
-            return;
+        return *std::find_if(lanes.begin(), lanes.end(),
+                             [number = lane_at(result, row)](const auto& l) { return l.lane == number; });
+    }
+
+    static void add_to_shelf(app::LeasedLane& lane, const PGresult* result, int row)
+    {
+        if (*PQgetvalue(result, row, 6) == 't') {
+            lane.shelf.push_back(shelf_entry(result, row));
+        } else {
+            lane.finished.insert(integer(result, row, 1));
         }
-        lane->shelf.push_back(shelf_entry(result, row));
     }
 
     static domain::ShelfEntry shelf_entry(const PGresult* result, int row)

@@ -50,12 +50,13 @@ CROSS JOIN LATERAL (SELECT o.seq, o.event_id FROM outbox_retries r JOIN outbox o
                     ORDER BY r.seq LIMIT 1) waiting
 GROUP BY s.name)";
 
-// $1 = the first number that is still kept, $2 = rows at most.
+// $1 = the first number that is still kept, $2 = rows at most. The last line of a lane is its cursor and
+// stays.
 constexpr auto delete_progress_sql = R"(
 DELETE FROM lane_progress p USING (
     SELECT c.subscription_id, c.lane, old.acked_seq FROM lane_cursors c
     CROSS JOIN LATERAL (SELECT acked_seq FROM lane_progress o WHERE o.subscription_id = c.subscription_id AND o.lane = c.lane
-                        AND o.acked_seq < $1::int8 ORDER BY acked_seq LIMIT $2::int8) old LIMIT $2::int8) gone
+                        AND o.acked_seq < least($1::int8, c.acked_seq) ORDER BY acked_seq LIMIT $2::int8) old LIMIT $2::int8) gone
 WHERE p.subscription_id = gone.subscription_id AND p.lane = gone.lane AND p.acked_seq = gone.acked_seq)";
 constexpr auto delete_shelf_sql = R"(
 DELETE FROM outbox_retries r USING (

@@ -116,7 +116,7 @@ bool change_subscription(soci::session& session, const std::string& name, std::i
 bool remove_subscription(soci::session& session, const std::string& name)
 {
     soci::transaction whole(session);
-    session << "SELECT lane FROM lane_cursors WHERE subscription_id = "
+    session << "SELECT lane FROM lane_leases WHERE subscription_id = "
                "(SELECT id FROM subscriptions WHERE name = :name) ORDER BY lane FOR UPDATE",
         soci::use(name);
     soci::statement remove =

@@ -52,8 +52,16 @@ inline Lanes all_lanes()
 // As if the lease of every lane had ended, and the workers that held them had been silent for that long.
 inline void let_leases_end(Session& session)
 {
-    session.execute("UPDATE lane_cursors SET lease_until = now() - interval '1 ms'");
+    session.execute("UPDATE lane_leases SET lease_until = now() - interval '1 ms'");
     session.execute("UPDATE outbox_workers SET seen_at = now() - interval '10001 ms'");
+}
+
+// As after a delivery of everything up to that number, in the lanes that `where` selects.
+inline void move_cursors(Session& session, std::int64_t seq, const std::string& where = "true")
+{
+    session.execute(
+        "INSERT INTO lane_progress (subscription_id, lane, acked_seq) SELECT subscription_id, lane, " +
+        std::to_string(seq) + " FROM lane_leases WHERE " + where + " ON CONFLICT DO NOTHING");
 }
 
 inline const app::LeasedLane& lane_in(const app::LaneLease& lease, std::int16_t lane)

@@ -66,8 +66,7 @@ TEST_SUITE("infra/api/metrics")
         failed.settlement.delivered = {seqs[1]};
         CHECK(store->settle({failed}).empty());
         CHECK(backlog() == Backlog{1, 0});
-        session.execute("UPDATE lane_cursors SET acked_seq = " + std::to_string(elsewhere) +
-                        " WHERE lane = 2");
+        move_cursors(session, elsewhere, "lane = 2");
         CHECK(backlog() == Backlog{0, 0});
     }
 

@@ -35,7 +35,7 @@ TEST_SUITE("infra/pg/outbox_store")
             CHECK(lane.finished.empty());
         }
         auto session = database.session();
-        session.execute("UPDATE lane_cursors SET lease_until = now() + interval '1 s'");
+        session.execute("UPDATE lane_leases SET lease_until = now() + interval '1 s'");
         const auto again = store->renew();
         CHECK(again.kept == all_lanes());
         CHECK(again.acquired.empty());

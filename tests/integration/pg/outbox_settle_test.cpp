@@ -84,6 +84,19 @@ TEST_SUITE("infra/pg/outbox_store")
         CHECK(session.number("SELECT count(*) FROM lane_progress") == 3);
     }
 
+    TEST_CASE("success leaves no old version of a row behind, which a transaction held open would keep")
+    {
+        const Database database;
+        auto session = database.session();
+        const auto store = open_store(database);
+        store->renew();
+        const std::string places = "SELECT lane, ctid FROM lane_leases ORDER BY lane";
+        const auto before = session.rows(places);
+        for (std::int64_t seq = 1; seq <= 20; ++seq) CHECK(store->settle({moved_to(seq, 1, 1)}).empty());
+        CHECK(session.rows(places) == before);
+        CHECK(session.number("SELECT acked_seq FROM lane_cursors WHERE lane = 1") == 20);
+    }
+
     // Fails three of a lane's messages in three ways and delivers the rest.
     app::LaneSettlement everything_at_once(const Seqs& seqs, std::int64_t epoch)
     {
@@ -225,7 +238,7 @@ TEST_SUITE("infra/pg/outbox_store")
         const auto seqs = put_five(session);
         const auto store = open_store(database);
         store->renew();
-        session.execute("UPDATE lane_cursors SET epoch = epoch + 1 WHERE lane IN (1, 3)");
+        session.execute("UPDATE lane_leases SET epoch = epoch + 1 WHERE lane IN (1, 3)");
         CHECK(store->settle({moved_to(4, 1, 3), everything_at_once(seqs, 1), moved_to(8, 1, 2)}) ==
               Lanes{3, 1});
         CHECK(settled_state(session) == Rows{{"2", "8"}, {"progress", "2", "8"}});

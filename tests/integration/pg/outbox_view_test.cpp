@@ -72,8 +72,7 @@ TEST_SUITE("infra/pg/outbox_messages")
         at(seqs[1], "2026-01-01 00:00:01Z");
         at(seqs[2], "2026-01-01 00:00:02Z");
         at(seqs[3] + 10, "2026-01-01 00:00:03Z");
-        session.execute("UPDATE lane_cursors SET acked_seq = " + std::to_string(seqs[3] + 10) +
-                        " WHERE lane = 1");
+        move_cursors(session, seqs[3] + 10, "lane = 1");
         session.execute("INSERT INTO lane_progress VALUES (1, 2, " + std::to_string(seqs[0]) +
                         ", '2020-01-01Z')");
         CHECK(session.column(
@@ -94,8 +93,7 @@ TEST_SUITE("infra/pg/outbox_messages")
               std::vector<std::string>{"default", "exact", "prefix"});
         CHECK(session.number("SELECT count(DISTINCT id) FROM outbox_messages") == 3);
         const auto ids = session.column("SELECT id FROM outbox_messages ORDER BY subscription");
-        session.execute("UPDATE lane_cursors SET acked_seq = " + std::to_string(seq) +
-                        " WHERE subscription_id = (SELECT id FROM subscriptions WHERE name = 'prefix')");
+        move_cursors(session, seq, "subscription_id = (SELECT id FROM subscriptions WHERE name = 'prefix')");
         CHECK(session.column("SELECT status FROM outbox_messages ORDER BY subscription") ==
               std::vector<std::string>{"pending", "pending", "sent"});
         CHECK(session.column("SELECT id FROM outbox_messages ORDER BY subscription") == ids);
@@ -127,7 +125,7 @@ TEST_SUITE("infra/pg/outbox_messages")
         session.execute("UPDATE outbox SET event_id = uuid7_floor(now() - interval '30 min')");
         put_message(session, lane, 41);
         CHECK(session.rows(backlog) == Rows{{"2", "30"}});
-        session.execute("UPDATE lane_cursors SET acked_seq = " + std::to_string(old));
+        move_cursors(session, old);
         CHECK(session.rows(backlog) == Rows{{"1", "0"}});
     }
 }

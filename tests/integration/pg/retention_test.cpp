@@ -46,7 +46,7 @@ TEST_SUITE("infra/pg/retention")
     // As after a delivery of everything.
     void deliver_all(Session& session)
     {
-        session.execute("UPDATE lane_cursors SET acked_seq = (SELECT last_value FROM outbox_seq)");
+        move_cursors(session, session.number("SELECT last_value FROM outbox_seq"));
     }
 
     }  // namespace
@@ -80,7 +80,7 @@ TEST_SUITE("infra/pg/retention")
         CHECK(report.deleted.at("lane_progress") == 2);
         CHECK(report.deleted.at("outbox_retries") == 1);
         CHECK(session.column("SELECT seq FROM outbox") == Names{std::to_string(young)});
-        CHECK(session.number("SELECT count(*) FROM lane_progress") == 1);
+        CHECK(session.number("SELECT count(*) FROM lane_progress") == domain::lane_count);  // the cursors
         CHECK(session.column("SELECT seq FROM outbox_messages") == Names{std::to_string(young)});
     }
 
@@ -238,7 +238,7 @@ TEST_SUITE("infra/pg/retention")
         session.execute(
             "INSERT INTO outbox_retries (subscription_id, lane, seq, key_hash, attempts, next_at) "
             "VALUES (1, 3, 2, 31, 0, now())");
-        session.execute("UPDATE lane_cursors SET acked_seq = 3");
+        move_cursors(session, 3);
         session.execute(
             "INSERT INTO quarantine (id, service, body, errors, created_at) SELECT uuid7_floor(at), 's', '', "
             "'[]', at "
@@ -253,7 +253,7 @@ TEST_SUITE("infra/pg/retention")
         // The young one, the one that is on the shelf again, and the one that a cursor has still to pass.
         CHECK(session.column("SELECT seq FROM dead_letters ORDER BY 1") == Names{"1", "2", "4"});
         session.execute("UPDATE outbox_retries SET delivered_at = now()");
-        session.execute("UPDATE lane_cursors SET acked_seq = 4");
+        move_cursors(session, 4);
         CHECK(look(database, policy).deleted.at("dead_letters") == 2);
     }
 
