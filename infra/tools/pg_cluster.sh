@@ -238,6 +238,8 @@ listen_addresses = ''
 max_connections = 100
 shared_buffers = 256MB
 max_wal_size = 4GB
+# Files of the log that were used are kept: a new one is 16 MiB of zeros, for which everybody waits.
+min_wal_size = 1GB
 checkpoint_timeout = 15min
 wal_compression = $compression
 fsync = on
