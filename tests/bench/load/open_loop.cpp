@@ -1,5 +1,6 @@
 // Open-loop load: requests are due at fixed moments, whatever the server does, and latency counts from the
-// moment a request was due, so a stall is seen by everything that should have been sent meanwhile.
+// moment a request was due, so a stall is seen by everything that should have been sent meanwhile. The first
+// second is sent and not counted.
 //   bench-open-loop PORT RUN RATE_PER_SECOND SECONDS CONNECTIONS [SERVICE]
 // SERVICE: events of this service alone, all with a dedupe key; else the mix of ingest.lua.
 #include <algorithm>
@@ -148,7 +149,8 @@ public:
     void run(std::chrono::seconds duration)
     {
         next_due_ = Clock::now();
-        const auto end = next_due_ + duration;
+        counted_from_ = next_due_ + std::chrono::seconds(1);
+        const auto end = counted_from_ + duration;
         while (next_due_ < end || idle_.size() < connections_.size()) {
             send_due(end);
             wait();
@@ -222,7 +224,7 @@ private:
         if (size <= 0) std::exit(1);
         connection.answer.append(buffer.data(), static_cast<std::size_t>(size));
         if (!complete(connection.answer)) return;
-        latencies_.add(Clock::now() - connection.due);
+        if (connection.due >= counted_from_) latencies_.add(Clock::now() - connection.due);
         if (!connection.answer.starts_with("HTTP/1.1 200")) ++bad_;
         connection.answer.clear();
         idle_.push_back(&connection);
@@ -236,6 +238,7 @@ private:
     std::uint64_t next_number_;
     const std::string service_;
     Clock::time_point next_due_{};
+    Clock::time_point counted_from_{};
     Histogram latencies_;
     std::uint64_t bad_ = 0;
 };
