@@ -37,6 +37,7 @@ class Faults:
         self.start_one, self.numbers = start_one, numbers
         self.running = {name: start_one(name) for name in programs}
         self.count = collections.Counter()
+        self.surprises = []
         self.next_stop = self.next_kill = 0.0
         self.put_off(time.monotonic())
 
@@ -100,11 +101,16 @@ class Faults:
         self.count["postgresql while it recovers"] += 1
 
     def restart_what_ended(self):
-        """A program may end when it starts while the database is away; a supervisor starts it again."""
+        """A program that starts while the database is away ends and says so; a supervisor starts it again. One that
+        has served ends for nothing."""
         for name, process in self.running.items():
-            if process.process.poll() is not None:
-                self.running[name] = self.start_one(name)
-                self.count["ended by itself"] += 1
+            code = process.process.poll()
+            if code is None:
+                continue
+            if code != 1 or process.logged("listening"):
+                self.surprises.append(f"{name} ended by itself with {code}: {process.log_text()[-1500:]}")
+            self.running[name] = self.start_one(name)
+            self.count["ended at its start"] += 1
 
 
 class Asking(threading.Thread):
@@ -184,6 +190,7 @@ class WorkflowCrashTest(ConsumerTest):
         self.say("all are asked for; from here on nothing is killed")
         self.wait_ended()
         self.judge()
+        self.broken += self.faults.surprises
         self.assertEqual(self.broken[:20], [])
 
     def wait_ended(self):
