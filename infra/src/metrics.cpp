@@ -74,19 +74,19 @@ Metrics::Metrics()
                   .Register(registry_)
                   .Add({})),
       messages_(prometheus::BuildCounter()
-                    .Name("kafka_messages_total")
+                    .Name("consumer_messages_total")
                     .Help("Messages by outcome: stored, duplicate or quarantined.")
                     .Register(registry_)),
       rejections_(prometheus::BuildCounter()
-                      .Name("kafka_rejected_total")
+                      .Name("consumer_rejected_total")
                       .Help("Quarantined messages by reason.")
                       .Register(registry_)),
       batch_messages_(prometheus::BuildHistogram()
-                          .Name("kafka_batch_messages")
+                          .Name("consumer_batch_messages")
                           .Help("Messages of one transaction.")
                           .Register(registry_)),
       consume_seconds_(prometheus::BuildHistogram()
-                           .Name("kafka_batch_duration_seconds")
+                           .Name("consumer_batch_duration_seconds")
                            .Help("From handing a batch to the writer to its commit, with all tries.")
                            .Register(registry_)),
       lag_(prometheus::BuildGauge()

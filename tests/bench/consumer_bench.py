@@ -50,7 +50,7 @@ def stored_messages(port):
     """What the consumer has committed so far, and when it was asked."""
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
         lines = answer.read().decode().splitlines()
-    found = [line for line in lines if line.startswith("kafka_messages_total{")]
+    found = [line for line in lines if line.startswith("consumer_messages_total{")]
     other = [line for line in found if 'outcome="stored"' not in line and not line.endswith(" 0")]
     if other:
         raise RuntimeError(f"not everything was stored: {other}")

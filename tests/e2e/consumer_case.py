@@ -31,11 +31,11 @@ class Consumer(Process):
     program_name = "polis-consumer"
     port_setting = "ADMIN_PORT"
 
-    def __init__(self, database, kafka, topics, *arguments, yaml="", **settings):
+    def __init__(self, database, kafka, topics, *arguments, yaml="", session=short_session, **settings):
         settings.setdefault("KAFKA_GROUP_ID", group)
         config = tempfile.NamedTemporaryFile("w", suffix=".yaml", delete=False)
         with config:
-            config.write(short_session + yaml)
+            config.write(session + yaml)
         settings.setdefault("CONFIG_PATH", config.name)
         settings.setdefault("HOST", "127.0.0.1")
         settings.setdefault("KAFKA_BOOTSTRAP_SERVERS", kafka.address)

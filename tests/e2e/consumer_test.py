@@ -59,7 +59,7 @@ class JsonMessages(ConsumerTest):
         self.assertEqual([row["deduplication_key"] for row in rows], ["m1", "c1", "c2"])
         self.assertEqual([row["payload"] for row in rows], [{"n": 1}, {"n": 2}, {"n": 3}])
         self.assertEqual(parse_time(rows[1]["timestamp"].replace("+00:00", "Z")), parse_time("2026-01-02T03:04:05Z"))
-        self.assertEqual(consumer.metrics()[f'kafka_messages_total{{outcome="duplicate",topic="{topic}"}}'], 3)
+        self.assertEqual(consumer.metrics()[f'consumer_messages_total{{outcome="duplicate",topic="{topic}"}}'], 3)
 
     def test_a_header_names_the_service(self):
         topic = self.topic()
@@ -185,8 +185,8 @@ class Poison(ConsumerTest):
             self.assertEqual(bytes.fromhex(row["body"]), value or b"")
             self.assertEqual(row["headers"], [list(pair) for pair in headers])
         metrics = consumer.metrics()
-        self.assertEqual(metrics[f'kafka_messages_total{{outcome="quarantined",topic="{topic}"}}'], len(poison))
-        self.assertEqual(metrics[f'kafka_rejected_total{{reason="not_json",topic="{topic}"}}'], 4)
+        self.assertEqual(metrics[f'consumer_messages_total{{outcome="quarantined",topic="{topic}"}}'], len(poison))
+        self.assertEqual(metrics[f'consumer_rejected_total{{reason="not_json",topic="{topic}"}}'], 4)
 
     def test_poison_first_last_and_anywhere_between_in_batches_of_four(self):
         topic = self.topic()
@@ -387,7 +387,7 @@ class Outages(ConsumerTest):
 
     def test_sigterm_leaves_the_group_and_a_late_start_goes_on_from_the_stored_position(self):
         topic = self.topic()
-        first = self.start_consumer(f"{topic}=city")
+        first = self.start_consumer(f"{topic}=city", session="kafka:\n  properties:\n    session.timeout.ms: 60000\n")
         self.kafka.produce_lines(topic, [line(n=n) for n in range(500)])
         self.wait_stored(500)
         self.assertEqual(first.terminate(), 0)
@@ -396,7 +396,7 @@ class Outages(ConsumerTest):
         second = self.start_consumer(f"{topic}=city")
         wait_until(lambda: second.logged("partitions assigned"), 30, "assigned")
         # A member that did not leave would block the group until its session ends.
-        self.assertLess(time.monotonic() - started, 6)
+        self.assertLess(time.monotonic() - started, 30)
         self.wait_stored(1000)
         wait_until(lambda: self.lag(second, topic) == 0, 10, "no lag")
 

@@ -31,7 +31,7 @@ promtool = os.environ.get("POLIS_PROMTOOL") or shutil.which("promtool")
 prometheus = os.environ.get("POLIS_PROMETHEUS") or shutil.which("prometheus")
 
 # What has no data in this test: there is no Kafka, no error and no follower that is too slow.
-WITHOUT_DATA = re.compile(r"kafka_|5\.\.|http_errors|event_stream_ended|rejected|circuit_open.*== 1|== 0|> ")
+WITHOUT_DATA = re.compile(r"kafka_|consumer_|5\.\.|http_errors|event_stream_ended|rejected|circuit_open.*== 1|== 0|> ")
 
 
 def dashboard_queries():
