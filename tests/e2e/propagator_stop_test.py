@@ -27,14 +27,14 @@ class StopTest(PropagatorCase):
                 sink = self.sink(always(201))
                 process = self.start(sink, period=3600)
                 self.wait_lines(process, 1)
-                self.assertLess(self.seconds_to_stop(process, number), 2)
+                self.assertLess(self.seconds_to_stop(process, number), 20)
                 self.assertEqual(sink.count(), 1)
 
     def test_what_is_in_flight_is_finished(self):
         sink = self.sink(always(201, delay=1.0))
         process = self.start(sink, period=0.3)
         sink.wait_count(3)
-        self.assertLess(self.seconds_to_stop(process), 5)
+        self.assertLess(self.seconds_to_stop(process), 20)
         self.assertTrue(all(one.answered for one in sink.snapshot()))
         self.assertEqual(process.lines()[-1]["total"], sink.count())
         self.assertEqual(process.logged("event abandoned"), [])
@@ -57,7 +57,9 @@ class StopTest(PropagatorCase):
         sink = self.sink(always(201, action="hang"))
         process = self.start(sink, period=0.2, DRAIN_SECONDS=1, SEND_TIMEOUT_SECONDS=60)
         sink.wait_count(3)
-        self.assertAlmostEqual(self.seconds_to_stop(process), 1, delta=0.9)
+        seconds = self.seconds_to_stop(process)
+        self.assertGreater(seconds, 0.9)
+        self.assertLess(seconds, 20)
         self.assertEqual(len(process.logged("event abandoned")), sink.count())
 
     def test_not_ready_while_stopping(self):
@@ -65,7 +67,7 @@ class StopTest(PropagatorCase):
         process = self.start(sink, period=3600, DRAIN_SECONDS=20)
         sink.wait_count(1)
         process.signal(signal.SIGTERM)
-        wait_until(lambda: not process.is_ready(), 5, "readyz says no")
+        wait_until(lambda: not process.is_ready(), 15, "readyz says no")
         with process.client() as client:
             self.assertEqual(client.get("/healthz").status, 200)
         sink.release()
@@ -78,11 +80,11 @@ class StopTest(PropagatorCase):
                 process = self.start(sink, period=3600, DRAIN_SECONDS=60)
                 sink.wait_count(1)
                 process.signal(number)
-                wait_until(lambda: process.logged("stopping"), 5, "it stops")
+                wait_until(lambda: process.logged("stopping"), 20, "it stops")
                 started = time.monotonic()
                 process.signal(number)
                 self.assertEqual(process.wait(), -number)
-                self.assertLess(time.monotonic() - started, 2)
+                self.assertLess(time.monotonic() - started, 20)
 
     def test_the_admin_port_can_be_closed_and_a_taken_one_is_a_failure(self):
         sink = self.sink()

@@ -97,12 +97,15 @@ TEST_SUITE("http server: framing, limits and time")
         Fixture fixture(options);
         for (const std::string& bytes : {get("/health"), post("Content-Length: 1000\r\n", "")}) {
             Client client = fixture.client();
-            const auto start = std::chrono::steady_clock::now();
             client.send(bytes.substr(0, bytes.size() - 2));
             if (bytes.starts_with("POST")) client.send("\r\n");
-            for (int turn = 0; turn < 20 && client.silent_for(50ms); ++turn) client.send("x");
+            int sent = 0;
+            while (sent < 40 && client.silent_for(50ms)) {
+                client.send("x");
+                ++sent;
+            }
+            CHECK(sent < 40);  // each byte came in time, all of them together did not
             CHECK(client.receive_to_end() == std::optional<std::string>(""));
-            CHECK(std::chrono::steady_clock::now() - start < 2s);
         }
     }
 

@@ -96,6 +96,7 @@ TEST_SUITE("infra/pg/outbox_listener")
         wakes.wait_beyond(0);
         const auto from = std::chrono::steady_clock::now();
         listener.reset();
-        CHECK(std::chrono::steady_clock::now() - from < std::chrono::milliseconds(500));
+        CHECK(std::chrono::steady_clock::now() - from <
+              std::chrono::seconds(10));  // it waits for ever otherwise
     }
 }
