@@ -12,6 +12,7 @@ import importlib
 import json
 import os
 import shutil
+import signal
 import socket
 import string
 import subprocess
@@ -149,6 +150,12 @@ def python_package(name, version):
     return importlib.import_module(name)
 
 
+def family(process):
+    """The process and all below it."""
+    found = subprocess.run(["pgrep", "-P", str(process)], capture_output=True, text=True).stdout.split()
+    return [process, *(below for child in found for below in family(int(child)))]
+
+
 class Server:
     """A server process with a private directory. `stop` and `kill` keep the data; `clean_up` removes it."""
 
@@ -178,6 +185,18 @@ class Server:
         if self.process and self.process.poll() is None:
             self.process.kill()
             self.process.wait(10)
+
+    @contextlib.contextmanager
+    def silent(self):
+        """It keeps its connections and says nothing, as a machine that hangs does."""
+        processes = family(self.process.pid)
+        for process in processes:
+            os.kill(process, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for process in processes:
+                os.kill(process, signal.SIGCONT)
 
     def clean_up(self):
         self.kill()

@@ -125,12 +125,9 @@ class CrashTest(ConsumerTest):
         consumer = self.start_consumer(f"{topic}=energy")
         self.kafka.produce_lines(topic, [line(**body(number)) for number in range(100)])
         self.wait_stored(100, settle_seconds)
-        self.kafka.process.send_signal(signal.SIGSTOP)
-        try:
+        with self.kafka.silent():
             wait_until(lambda: "Kafka" in consumer.reasons(), 15, "not ready because of the broker")
             self.assertEqual(consumer.terminate(), 0)
-        finally:
-            self.kafka.process.send_signal(signal.SIGCONT)
         consumer = self.start_consumer(f"{topic}=energy")
         self.kafka.produce_lines(topic, [line(**body(number)) for number in range(100, 200)])
         self.wait_stored(200, settle_seconds)

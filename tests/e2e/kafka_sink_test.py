@@ -6,6 +6,7 @@ import os
 import pathlib
 import subprocess
 import threading
+import time
 import unittest
 
 import brokers
@@ -157,6 +158,18 @@ class RealKafkaTest(SubscriptionCase):
         self.wait_all_sent(count, 90)
         found = {self.headers_of(record)["ce_id"] for record in self.kafka.messages(topic)}
         self.assertEqual(len(found), count)
+
+    def test_a_broker_that_falls_silent_holds_up_no_stop(self):
+        topic = self.kafka.create_topic("silence")
+        worker = self.start_kafka_worker(f"kafka:{topic}")
+        count = self.emergencies(5)
+        self.wait_all_sent(count, 60)
+        with self.kafka.silent():
+            self.alert("silence")
+            time.sleep(1)  # it is on its way
+            self.assertEqual(worker.terminate(), 0)
+        self.start_kafka_worker(f"kafka:{topic}")
+        self.wait_all_sent(count + 1, 60)
 
     def test_headers_of_the_subscription(self):
         topic = self.kafka.create_topic("headers")

@@ -216,6 +216,12 @@ class TasksOverAmqpTest(TaskCase):
         self.assertNotIn(self.broker.password, consumer.log_text())
         self.assertEqual(len(self.services.calls), 6)
 
+    def test_a_broker_that_falls_silent_is_told_and_holds_up_no_stop(self):
+        consumer = self.start_hub_consumer()
+        with self.broker.silent():
+            wait_until(lambda: "AMQP" in consumer.reasons(), 60, "not ready because of the broker", poll=0.2)
+            self.assertEqual(consumer.terminate(), 0)
+
     def test_sigterm_finishes_what_is_under_way(self):
         self.start_task_worker(**self.settings)
         consumer = self.start_hub_consumer()
