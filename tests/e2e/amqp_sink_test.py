@@ -5,7 +5,6 @@ import os
 import shutil
 import subprocess
 import tempfile
-import time
 import unittest
 import urllib.parse
 
@@ -98,15 +97,7 @@ class AmqpSinkTest(SubscriptionCase):
 
     def test_a_broker_that_falls_silent_holds_up_no_stop(self):
         self.bind("silence", "event.#")
-        worker = self.start_worker(self.broker.url)
-        count = self.emergencies(5)
-        self.wait_all_sent(count)
-        with self.broker.silent():
-            self.alert("silence")
-            time.sleep(1)  # it is on its way
-            self.assertEqual(worker.terminate(), 0)
-        self.start_worker(self.broker.url)
-        self.wait_all_sent(count + 1, 60)
+        self.check_stop_beside_silence(self.broker, lambda: self.start_worker(self.broker.url))
 
     def test_a_message_that_no_queue_takes_is_a_dead_letter(self):
         self.bind("taken", "taken.elsewhere")

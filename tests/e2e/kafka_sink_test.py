@@ -6,7 +6,6 @@ import os
 import pathlib
 import subprocess
 import threading
-import time
 import unittest
 
 import brokers
@@ -161,15 +160,7 @@ class RealKafkaTest(SubscriptionCase):
 
     def test_a_broker_that_falls_silent_holds_up_no_stop(self):
         topic = self.kafka.create_topic("silence")
-        worker = self.start_kafka_worker(f"kafka:{topic}")
-        count = self.emergencies(5)
-        self.wait_all_sent(count, 60)
-        with self.kafka.silent():
-            self.alert("silence")
-            time.sleep(1)  # it is on its way
-            self.assertEqual(worker.terminate(), 0)
-        self.start_kafka_worker(f"kafka:{topic}")
-        self.wait_all_sent(count + 1, 60)
+        self.check_stop_beside_silence(self.kafka, lambda: self.start_kafka_worker(f"kafka:{topic}"))
 
     def test_headers_of_the_subscription(self):
         topic = self.kafka.create_topic("headers")

@@ -33,6 +33,18 @@ class SubscriptionCase(WorkerCase):
         self.assertEqual(response.status, 200, response)
         return response.json()
 
+    def check_stop_beside_silence(self, broker, start):
+        """A broker that says nothing holds no worker up, and what was on its way goes out later. `start` starts a worker."""
+        worker = start()
+        count = self.emergencies(5)
+        self.wait_all_sent(count, 60)
+        with broker.silent():
+            self.alert("silence")
+            time.sleep(1)  # it is on its way
+            self.assertEqual(worker.terminate(), 0)
+        start()
+        self.wait_all_sent(count + 1, 60)
+
 
 class SubscriptionApiTest(SubscriptionCase):
     def test_life_of_a_subscription(self):

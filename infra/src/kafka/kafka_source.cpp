@@ -17,7 +17,6 @@ namespace infra::kafka {
 namespace {
 
 constexpr auto request_timeout = std::chrono::milliseconds(5000);
-constexpr int request_timeout_ms = request_timeout.count();
 constexpr auto probe_timeout = std::chrono::milliseconds(2000);
 constexpr auto probe_interval = std::chrono::seconds(2);
 
@@ -154,7 +153,7 @@ public:
     bool seek(const app::Positions& positions)
     {
         const auto list = to_list(positions);
-        if (auto* fault = rd_kafka_seek_partitions(handle_, list.get(), request_timeout_ms)) {
+        if (auto* fault = rd_kafka_seek_partitions(handle_, list.get(), request_timeout.count())) {
             log_warning("seek failed", {{"reason", rd_kafka_error_string(fault)}});
             rd_kafka_error_destroy(fault);
             return false;
@@ -181,7 +180,7 @@ public:
     app::Positions first_positions(const std::vector<domain::PartitionId>& partitions)
     {
         const auto list = to_list(partitions);
-        const auto fault = rd_kafka_committed(handle_, list.get(), request_timeout_ms);
+        const auto fault = rd_kafka_committed(handle_, list.get(), request_timeout.count());
         if (fault != RD_KAFKA_RESP_ERR_NO_ERROR) throw std::runtime_error(rd_kafka_err2str(fault));
         const auto ranges = query_ranges(handle_, partitions, request_timeout);
         if (ranges.fault != RD_KAFKA_RESP_ERR_NO_ERROR)
