@@ -183,7 +183,7 @@ void DeliverOutbox::write_settlements()
         if (stopping_ || owned.surplus) {
             owned.lane.shelve_all_overtaken();
         } else {
-            owned.lane.shelve_overtaken(now);
+            owned.lane.secure_overtaking(now);
         }
         const bool due = owned.lane.delivered_unwritten() ? progress : passes;
         if (!due && !owned.surplus && !owned.lane.exceptional()) continue;

@@ -101,6 +101,8 @@ void Lane::settle(std::int64_t seq, const DeliveryOutcome& outcome, TimePoint no
         if (was_shelved) {
             pending_.delivered.push_back(seq);
             drop_from_shelf(seq, key_hash);
+        } else if (seq != window_.begin()->first) {
+            ahead_.emplace(seq, key_hash);
         }
     } else {
         fail(was_shelved ? shelved->second : ShelfEntry{seq, key_hash, 0, {}, {}}, outcome, now, was_shelved);
@@ -202,7 +204,13 @@ void Lane::finish_row(std::int64_t seq)
     acked_seq_ = window_.empty() ? read_after_ : window_.begin()->first - 1;
 }
 
-void Lane::shelve_overtaken(TimePoint now)
+void Lane::secure_overtaking(TimePoint now)
+{
+    shelve_standing_head(now);
+    write_ahead(now);
+}
+
+void Lane::shelve_standing_head(TimePoint now)
 {
     if (!overtaken()) {
         overtaken_since_.reset();
@@ -220,6 +228,24 @@ void Lane::shelve_all_overtaken()
 {
     while (overtaken()) shelve_key_of(window_.begin()->first, window_.begin()->second.key_hash);
     overtaken_since_.reset();
+}
+
+void Lane::write_ahead(TimePoint now)
+{
+    ahead_.erase(ahead_.begin(), ahead_.upper_bound(acked_seq_));
+    if (ahead_.empty()) {
+        ahead_since_.reset();
+        return;
+    }
+    // Once the cursor has reached all that waited, the clock is that of what came since.
+    if (!ahead_since_ || ahead_.begin()->first > ahead_mark_) {
+        ahead_since_ = now;
+        ahead_mark_ = ahead_.rbegin()->first;
+    }
+    if (now - *ahead_since_ < limits_.overtaken_max) return;
+    for (const auto& [seq, key_hash] : ahead_) pending_.ahead.push_back({seq, key_hash});
+    ahead_.clear();
+    ahead_since_.reset();
 }
 
 // All rows of the key leave the window together: its order on the shelf is its order in the log.

@@ -68,6 +68,25 @@ class StopTest(WorkerCase):
         in_flight = {one.event_id for one in sink.snapshot() if one.time < died}
         self.assertLessEqual(set(repeated), in_flight, "repeated although it was not in flight")
 
+    def test_what_was_delivered_behind_a_slow_key_is_not_repeated_after_a_crash(self):
+        """Sixteen lanes and one key with many messages: what its lane delivered meanwhile is written before the key is done."""
+        slow = [self.alert("slow", 600 + number) for number in range(60)]
+        others = [self.alert(f"other {number}") for number in range(80)]
+        sink = self.start_sink(lambda headers, body: Answer(200, delay=0.1 if b'"slow"' in body else 0))
+        worker = self.start_worker(sink)
+        wait_until(
+            lambda: set(others) <= {one.event_id for one in sink.snapshot()}, 20, "the other keys are delivered"
+        )
+        time.sleep(1.5)  # a message waits for half a second at most
+        worker.kill()
+        delivered = {one.event_id for one in sink.snapshot()}
+        self.assertLess(len(delivered & set(slow)), len(slow) - 10, "the key was done too early to show anything")
+        self.start_worker(sink)
+        self.wait_all_sent(len(slow) + len(others), dead_worker_seconds + 20)
+        times = collections.Counter(one.event_id for one in sink.snapshot())
+        self.assertEqual([identity for identity in others if times[identity] > 1], [])
+        self.assertLessEqual(len([identity for identity in slow if times[identity] > 1]), 1)
+
     def test_a_stopped_worker_loses_its_lanes_and_cannot_move_them_afterwards(self):
         """SIGSTOP is a long pause: the lease ends, another worker goes on, and the old one wakes up with a stale epoch."""
         hold = {"on": True}

@@ -38,6 +38,12 @@ struct ShelfEntry {
     Blame blame = Blame::destination;   // only of dead ones
 };
 
+// A message that was delivered while earlier ones of its lane are not at an end.
+struct DeliveredAhead {
+    std::int64_t seq = 0;
+    std::int64_t key_hash = 0;
+};
+
 // What a lane wants written in one statement: the cursor and everything that did not simply succeed.
 struct Settlement {
     std::int64_t acked_seq = 0;
@@ -45,15 +51,13 @@ struct Settlement {
     std::vector<ShelfEntry> shelved;      // new or changed entries of the shelf
     std::vector<std::int64_t> delivered;  // entries of the shelf that succeeded
     std::vector<ShelfEntry> dead;         // become dead letters
+    std::vector<DeliveredAhead> ahead;    // at an end beyond the cursor, and not on the shelf
     bool destination_gone = false;        // 410: disable the subscription
 
-    bool empty() const
-    {
-        return !cursor_moved && shelved.empty() && delivered.empty() && dead.empty() && !destination_gone;
-    }
+    bool empty() const { return !cursor_moved && !exceptional(); }
     bool exceptional() const
     {
-        return !shelved.empty() || !delivered.empty() || !dead.empty() || destination_gone;
+        return !shelved.empty() || !delivered.empty() || !dead.empty() || !ahead.empty() || destination_gone;
     }
 };
 
@@ -61,7 +65,9 @@ struct LaneLimits {
     std::size_t window_rows_max = 500;  // read ahead of the cursor
     std::size_t shelf_rows_max = 1000;  // waiting entries; above it the lane reads no further
     // How long the cursor may stand still although later rows are delivered. A crash repeats those, so slow
-    // heads go to the shelf; a healthy destination is much faster than this and never pays for it.
+    // heads go to the shelf; a healthy destination is much faster than this and never pays for it. And how
+    // long the cursor may move towards a row that is delivered: one that it has not reached then is written
+    // by itself, at the latest after twice this time.
     std::chrono::milliseconds overtaken_max{250};
 };
 
@@ -106,10 +112,11 @@ public:
     std::size_t in_flight() const { return in_flight_.size(); }
     std::size_t waiting() const { return shelf_.size(); }
 
-    // When rows beyond the cursor have been delivered for longer than the limit, what they overtook goes to
-    // the shelf, in flight or not, and the cursor moves on: what was delivered is not repeated after a crash.
-    void shelve_overtaken(TimePoint now);
-    // The same at once: before the lane is given back.
+    // Keeps what is delivered beyond the cursor from being repeated after a crash. A head that has stood for
+    // longer than the limit goes to the shelf, in flight or not, and the cursor moves on; behind heads that
+    // end one after the other, as those of a key with many messages do, the delivered rows are written.
+    void secure_overtaking(TimePoint now);
+    // All heads at once: before the lane is given back.
     void shelve_all_overtaken();
 
     // Whether there is something to write, and whether more than a cursor that moved.
@@ -132,6 +139,8 @@ private:
     void release(std::int64_t key_hash);
     void shelve_key_of(std::int64_t seq, std::int64_t key_hash);
     void finish_row(std::int64_t seq);
+    void shelve_standing_head(TimePoint now);
+    void write_ahead(TimePoint now);
     bool overtaken() const { return !window_.empty() && highest_finished_ > window_.begin()->first; }
     void fail(ShelfEntry entry, const DeliveryOutcome& outcome, TimePoint now, bool was_shelved);
     void drop_from_shelf(std::int64_t seq, std::int64_t key_hash);
@@ -143,6 +152,9 @@ private:
     std::int64_t highest_finished_ = 0;
     std::optional<TimePoint> overtaken_since_;
     std::int64_t overtaken_head_ = 0;
+    std::map<std::int64_t, std::int64_t> ahead_;  // delivered beyond the cursor, not written: seq to key
+    std::optional<TimePoint> ahead_since_;        // all up to ahead_mark_ have waited since then
+    std::int64_t ahead_mark_ = 0;
     RetryPolicy policy_;
     LaneLimits limits_;
     Draw draw_;

@@ -9,7 +9,7 @@
 #include <cstdlib>
 #include <optional>
 
-// Columns of a text result that the statement declares to be of that kind.
+// What a result says: columns of a text result that the statement declares to be of that kind, and its count.
 namespace infra::pg {
 
 inline std::int64_t integer(const PGresult* result, int row, int column)
@@ -32,6 +32,12 @@ inline std::optional<domain::TimePoint> optional_time(const PGresult* result, in
 {
     if (PQgetisnull(result, row, column) != 0) return std::nullopt;
     return time_at(result, row, column);
+}
+
+// libpq asks for a result that may change and does not change it.
+inline std::uint64_t rows_affected(const PGresult* result)
+{
+    return std::strtoull(PQcmdTuples(const_cast<PGresult*>(result)), nullptr, 10);
 }
 
 }  // namespace infra::pg

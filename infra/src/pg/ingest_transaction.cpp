@@ -102,8 +102,7 @@ Param text_param(const std::string& text) { return {text.data(), static_cast<int
 
 void check_steps(const PGresult* updated, std::size_t expected)
 {
-    if (std::strtoull(PQcmdTuples(const_cast<PGresult*>(updated)), nullptr, 10) != expected)
-        throw PositionMoved();
+    if (rows_affected(updated) != expected) throw PositionMoved();
 }
 
 void add_json_or_null(BinaryArray& array, std::string_view text)

@@ -133,6 +133,11 @@ died_again AS (
 off_shelf AS (
     DELETE FROM outbox_retries r USING held
     WHERE r.subscription_id = $1::int2 AND r.lane = $2::int2 AND r.seq = ANY($11::int8[])),
+ahead AS (
+    INSERT INTO outbox_retries (subscription_id, lane, seq, key_hash, attempts, next_at, delivered_at)
+    SELECT $1::int2, held.lane, t.seq, t.key_hash, 0, clock_timestamp(), clock_timestamp()
+    FROM held, unnest($19::int8[], $20::int8[]) t(seq, key_hash)
+    ON CONFLICT DO NOTHING),
 gone AS (
     UPDATE subscriptions SET disabled = true, disabled_reason = 'the destination answered 410 Gone',
                              revision = revision + 1 FROM held WHERE id = $1::int2 AND $14::int8 = 1)

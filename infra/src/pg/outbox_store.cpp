@@ -323,6 +323,7 @@ private:
         BinaryArray error(Element::text), delivered(Element::int8);
         BinaryArray dead(Element::int8), dead_attempts(Element::int8), dead_error(Element::text);
         BinaryArray adopted(Element::int8);
+        BinaryArray ahead(Element::int8), ahead_key(Element::int8);
         BinaryArray tried(Element::text), dead_reason(Element::text), dead_tried(Element::text);
         for (const auto& row : s.shelved) {
             seq.add(row.seq);
@@ -334,6 +335,7 @@ private:
             adopted.add(std::int64_t{row.adopted ? 1 : 0});
         }
         for (const auto number : s.delivered) delivered.add(number);
+        for (const auto& row : s.ahead) ahead.add(row.seq), ahead_key.add(row.key_hash);
         for (const auto& row : s.dead) {
             dead.add(row.seq);
             dead_attempts.add(static_cast<std::int64_t>(row.attempts));
@@ -347,7 +349,7 @@ private:
             id_.param(),         lane.param(),          acked.param(),      epoch.param(), seq.param(),
             key_hash.param(),    attempts.param(),      next_at.param(),    error.param(), delivered.param(),
             dead.param(),        dead_attempts.param(), dead_error.param(), gone.param(),  tried.param(),
-            dead_reason.param(), dead_tried.param(),    adopted.param()};
+            dead_reason.param(), dead_tried.param(),    adopted.param(),    ahead.param(), ahead_key.param()};
         pipeline_->send("settle", params);
     }
 

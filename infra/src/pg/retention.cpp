@@ -7,7 +7,6 @@
 
 #include <fmt/format.h>
 
-#include <cstdlib>
 #include <optional>
 
 namespace infra::pg {
@@ -42,7 +41,7 @@ public:
 
     std::uint64_t changed(const std::string& sql, const Texts& values)
     {
-        return std::strtoull(PQcmdTuples(execute(sql, values).get()), nullptr, 10);
+        return rows_affected(execute(sql, values).get());
     }
 
     // Names come from the catalogue, and are quoted all the same.

@@ -175,6 +175,32 @@ TEST_SUITE("infra/pg/outbox_store")
         }
     }
 
+    TEST_CASE("a message that was delivered ahead of the cursor is at its end for everybody")
+    {
+        const Database database;
+        auto session = database.session();
+        const auto seqs = put_five(session);
+        const auto first = open_store(database);
+        first->renew();
+        app::LaneSettlement entry{1, 1, {}};
+        entry.settlement.ahead = {{seqs[2], 42}, {seqs[4], 44}};
+        CHECK(first->settle({entry}).empty());
+        CHECK(first->settle({entry}).empty());  // the answer was lost: the same again changes nothing
+        CHECK(session.rows(
+                  "SELECT seq, status, attempts, published_at IS NULL FROM outbox_messages ORDER BY seq") ==
+              Rows{{std::to_string(seqs[0]), "pending", "0", "t"},
+                   {std::to_string(seqs[1]), "pending", "0", "t"},
+                   {std::to_string(seqs[2]), "sent", "0", "f"},
+                   {std::to_string(seqs[3]), "pending", "0", "t"},
+                   {std::to_string(seqs[4]), "sent", "0", "f"}});
+        first->leave();
+        const auto lease = open_store(database)->renew();
+        const auto& lane = lane_in(lease, 1);
+        CHECK(lane.acked_seq == 0);
+        CHECK(lane.finished == std::set<std::int64_t>{seqs[2], seqs[4]});
+        CHECK(lane.shelf.empty());
+    }
+
     TEST_CASE("the next owner finds the cursor, the shelf, and what is at an end beyond the cursor")
     {
         const Database database;

@@ -26,13 +26,16 @@ TEST_SUITE("domain/lane: model")
     namespace {
 
     constexpr std::uint32_t attempts_max = 3;
-    constexpr domain::LaneLimits limits{.window_rows_max = 8, .shelf_rows_max = 12};
+    constexpr domain::LaneLimits limits{.window_rows_max = 24, .shelf_rows_max = 36};
+    constexpr auto step_max = 100ms;
+    // Each of the two times that a row may have to wait ends with the step after it.
+    constexpr auto unwritten_max = 2 * (limits.overtaken_max + step_max);
 
     // What a store keeps, by the rules of Settlement.
     struct Stored {
         std::int64_t acked = 0;
         std::map<std::int64_t, ShelfEntry> shelf;
-        std::set<std::int64_t> finished;  // by way of the shelf, or dead
+        std::set<std::int64_t> finished;  // by way of the shelf, ahead of the cursor, or dead
         std::map<std::int64_t, ShelfEntry> dead;
 
         void write(const domain::Settlement& settlement)
@@ -51,6 +54,11 @@ TEST_SUITE("domain/lane: model")
                 REQUIRE(shelf.erase(seq) == 1);
                 REQUIRE(finished.insert(seq).second);
             }
+            for (const auto& row : settlement.ahead) {
+                REQUIRE(touched.insert(row.seq).second);
+                REQUIRE_FALSE(shelf.contains(row.seq));
+                REQUIRE(finished.insert(row.seq).second);
+            }
             for (const auto& entry : settlement.dead) {
                 REQUIRE(touched.insert(entry.seq).second);
                 shelf.erase(entry.seq);
@@ -68,7 +76,8 @@ TEST_SUITE("domain/lane: model")
             std::int64_t seq = 0;
             for (int i = 0; i < rows; ++i) {
                 seq += 1 + below(3);
-                log_.push_back({0, seq, below(6), {}, "event.x", "{}"});
+                // Half of them are of one key, so the others overtake it.
+                log_.push_back({0, seq, below(2) * below(6), {}, "event.x", "{}"});
             }
         }
 
@@ -121,10 +130,10 @@ TEST_SUITE("domain/lane: model")
         // The order of the worker: outcomes, write, what is due, read, send.
         void cycle()
         {
-            now_ += std::chrono::milliseconds{below(100)};
+            now_ += std::chrono::milliseconds{below(step_max.count())};
             settle(below(4));
             if (below(10) == 0) lane_.shelve_all_overtaken();
-            lane_.shelve_overtaken(now_);
+            lane_.secure_overtaking(now_);
             write();
             if (below(60) == 0) replace_worker();
             for (const auto seq : lane_.take_due(now_)) send(seq);
@@ -169,6 +178,7 @@ TEST_SUITE("domain/lane: model")
                 const auto luck = below(10);
                 if (luck < 6) {
                     ++deliveries_[seq];
+                    unwritten_.emplace(seq, now_);
                     lane_.settle(seq, {Verdict::delivered}, now_);
                 } else if (luck < 9) {
                     lane_.settle(seq, {Verdict::retry, "timeout"}, now_);
@@ -183,6 +193,11 @@ TEST_SUITE("domain/lane: model")
             const auto settlement = lane_.take_settlement();
             for (const auto& entry : settlement.dead) ended_dead_.insert(entry.seq);
             stored_.write(settlement);
+            // What is delivered is written soon, whatever the rows before it do.
+            std::erase_if(unwritten_, [this](const auto& one) {
+                return one.first <= stored_.acked || stored_.finished.contains(one.first);
+            });
+            for (const auto& [seq, at] : unwritten_) REQUIRE(now_ - at < unwritten_max);
             // No row is passed by the cursor that is neither at its end nor on the shelf.
             for (const auto& message : log_) {
                 if (message.seq > stored_.acked) break;
@@ -203,6 +218,7 @@ TEST_SUITE("domain/lane: model")
                 write();
             }
             in_flight_.clear();
+            unwritten_.clear();
             lane_ = lease();
         }
 
@@ -221,6 +237,7 @@ TEST_SUITE("domain/lane: model")
         Lane lane_;
         std::vector<std::int64_t> in_flight_;
         std::map<std::int64_t, int> deliveries_;
+        std::map<std::int64_t, TimePoint> unwritten_;  // delivered, and repeated if the worker dies now
         std::set<std::int64_t> ended_dead_;
     };
 

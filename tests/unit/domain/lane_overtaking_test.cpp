@@ -8,7 +8,8 @@
 #include <vector>
 
 // A row that stays in flight while later ones are delivered holds the cursor; a crash would repeat the later
-// ones. So it moves to the shelf, after a while.
+// ones. So it moves to the shelf, after a while; and where the cursor moves slowly, the later ones are
+// written.
 TEST_SUITE("domain/lane: overtaking")
 {
     using domain::DeliveryOutcome;
@@ -38,6 +39,35 @@ TEST_SUITE("domain/lane: overtaking")
         return lane;
     }
 
+    OutboxMessage row(std::int64_t seq, char key) { return {0, seq, key, {}, "event.x", "{}"}; }
+
+    // Rows 1 to 20 of one key, of which one is in flight at a time, and row 21 of another.
+    Lane lane_with_a_long_key()
+    {
+        Lane lane(0, 0, {}, {}, {}, {}, [] { return 0.5; });
+        std::vector<OutboxMessage> messages;
+        for (std::int64_t seq = 1; seq <= 20; ++seq) messages.push_back(row(seq, 'a'));
+        messages.push_back(row(21, 'b'));
+        lane.offer(std::move(messages));
+        while (lane.take() != nullptr) {
+        }
+        return lane;
+    }
+
+    void deliver_head(Lane& lane, std::int64_t seq, TimePoint now)
+    {
+        lane.settle(seq, delivered, now);
+        lane.take();
+        lane.secure_overtaking(now);
+    }
+
+    Seqs ahead(const domain::Settlement& settlement)
+    {
+        Seqs seqs;
+        for (const auto& one : settlement.ahead) seqs.push_back(one.seq);
+        return seqs;
+    }
+
     Seqs shelved(const domain::Settlement& settlement)
     {
         Seqs seqs;
@@ -54,12 +84,12 @@ TEST_SUITE("domain/lane: overtaking")
     TEST_CASE("the head waits for the limit, then goes to the shelf with its key, and the cursor moves on")
     {
         auto lane = lane_in_flight();
-        lane.shelve_overtaken(t0);
+        lane.secure_overtaking(t0);
         lane.settle(2, delivered, t0);
-        lane.shelve_overtaken(t0 + 1s);
-        lane.shelve_overtaken(t0 + 1s + 249ms);
+        lane.secure_overtaking(t0 + 1s);
+        lane.secure_overtaking(t0 + 1s + 249ms);
         CHECK(lane.take_settlement().empty());
-        lane.shelve_overtaken(t0 + 1s + 250ms);
+        lane.secure_overtaking(t0 + 1s + 250ms);
         const auto settlement = lane.take_settlement();
         CHECK(shelved(settlement) == Seqs{1, 3});
         CHECK(settlement.cursor_moved);
@@ -72,8 +102,8 @@ TEST_SUITE("domain/lane: overtaking")
     {
         auto lane = lane_in_flight();
         lane.settle(1, delivered, t0);
-        lane.shelve_overtaken(t0);
-        lane.shelve_overtaken(t0 + 1h);
+        lane.secure_overtaking(t0);
+        lane.secure_overtaking(t0 + 1h);
         CHECK(lane.take_settlement().shelved.empty());
         lane.shelve_all_overtaken();
         CHECK(lane.take_settlement().empty());
@@ -83,14 +113,66 @@ TEST_SUITE("domain/lane: overtaking")
     {
         auto lane = lane_in_flight();
         lane.settle(4, delivered, t0);
-        lane.shelve_overtaken(t0);
+        lane.secure_overtaking(t0);
         lane.settle(1, delivered, t0 + 200ms);
-        lane.shelve_overtaken(t0 + 200ms);
-        lane.shelve_overtaken(t0 + 449ms);
+        lane.secure_overtaking(t0 + 200ms);
+        lane.secure_overtaking(t0 + 449ms);
         CHECK(lane.take_settlement().shelved.empty());
-        lane.shelve_overtaken(t0 + 450ms);
+        lane.secure_overtaking(t0 + 450ms);
         CHECK(shelved(lane.take_settlement()) == Seqs{2, 3});
         CHECK(lane.acked_seq() == 4);
+    }
+
+    TEST_CASE("a row that was delivered behind a key with many messages is written by itself, and only once")
+    {
+        auto lane = lane_with_a_long_key();
+        lane.settle(21, delivered, t0);
+        lane.secure_overtaking(t0);
+        deliver_head(lane, 1, t0 + 100ms);
+        deliver_head(lane, 2, t0 + 200ms);
+        CHECK(lane.take_settlement().ahead.empty());
+        deliver_head(lane, 3, t0 + 300ms);
+        const auto settlement = lane.take_settlement();
+        REQUIRE(ahead(settlement) == Seqs{21});
+        CHECK(settlement.ahead[0].key_hash == 'b');
+        CHECK(settlement.shelved.empty());
+        CHECK(settlement.acked_seq == 3);
+        for (std::int64_t seq = 4; seq <= 20; ++seq) deliver_head(lane, seq, t0 + seq * 100ms);
+        const auto rest = lane.take_settlement();
+        CHECK_FALSE(rest.exceptional());
+        CHECK(rest.acked_seq == 21);
+    }
+
+    TEST_CASE("rows that the cursor reaches in time are not written by themselves, however long that goes on")
+    {
+        Lane lane(0, 0, {}, {}, {}, {}, [] { return 0.5; });
+        auto now = t0;
+        for (std::int64_t seq = 1; seq < 100; seq += 2) {
+            lane.offer({row(seq, 'a'), row(seq + 1, 'b')});
+            while (lane.take() != nullptr) {
+            }
+            // The later one first, and then, before the earlier one ends, the next pair is there already.
+            lane.settle(seq + 1, delivered, now);
+            lane.secure_overtaking(now);
+            now += 100ms;
+            lane.settle(seq, delivered, now);
+            lane.secure_overtaking(now);
+        }
+        CHECK_FALSE(lane.take_settlement().exceptional());
+        CHECK(lane.acked_seq() == 100);
+    }
+
+    TEST_CASE("what was delivered while others waited is written with the next ones")
+    {
+        auto lane = lane_with_a_long_key();
+        lane.offer({row(22, 'c')});
+        lane.settle(21, delivered, t0);
+        lane.secure_overtaking(t0);
+        REQUIRE(lane.take()->seq == 22);
+        lane.settle(22, delivered, t0 + 200ms);
+        deliver_head(lane, 1, t0 + 200ms);
+        deliver_head(lane, 2, t0 + 250ms);
+        CHECK(ahead(lane.take_settlement()) == Seqs{21, 22});
     }
 
     TEST_CASE("a row that was shelved in flight is settled on the shelf, and its key keeps its order")
