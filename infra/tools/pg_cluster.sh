@@ -240,6 +240,8 @@ shared_buffers = 256MB
 max_wal_size = 4GB
 # Files of the log that were used are kept: a new one is 16 MiB of zeros, for which everybody waits.
 min_wal_size = 1GB
+# What backends and autovacuum write goes to the disk in small pieces: a gigabyte at once holds commits up for 300 ms.
+backend_flush_after = 256kB
 checkpoint_timeout = 15min
 wal_compression = $compression
 fsync = on
