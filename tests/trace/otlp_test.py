@@ -104,6 +104,20 @@ class OtlpTest(EndToEndTest):
         self.assertEqual(delivery["attributes"]["polis.outcome"], "delivered")
         self.assertGreaterEqual(delivery["attributes"]["polis.outbox.wait_seconds"], 0)
 
+    def test_what_is_not_sampled_is_stored_without_a_trace(self):
+        """It would cost every row 55 bytes, for a trace that no collector has. A caller's own is kept."""
+        api = self.start_api(OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:9", OTEL_TRACES_SAMPLER_ARG="0")
+        client = self.open_client(api)
+        self.ingest(client, "health", {"patient_id": 1, "alert": "emergency"})
+        self.assertEqual(self.traces("events") + self.traces("outbox"), [None] * 5)
+        self.ingest(client, "parks", {"a": 1}, traceparent=unsampled)
+        kept = self.traces("events")[-1]
+        self.assertEqual((kept[:35], kept[-3:]), (unsampled[:35], "-00"))
+
+    def traces(self, table):
+        column = "id" if table == "events" else "seq"
+        return [row["traceparent"] for row in self.database.rows(f"select traceparent from {table} order by {column}")]
+
     def test_probes_make_no_spans(self):
         collector = self.start_collector()
         api = self.start_api(OTEL_EXPORTER_OTLP_ENDPOINT=collector.url)

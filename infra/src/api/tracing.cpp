@@ -35,15 +35,18 @@ http::Handler traced(trace::Tracer& tracer, const http::Route& route)
     if (!is_worth_a_span(route)) return route.handler;
     return [&tracer, handler = route.handler, method = route.method, path = route.path](
                http::Request&& request, const http::Reply& reply) {
+        const auto parent = trace::parse_traceparent(request.header(traceparent));
+        const auto context = tracer.begin(parent);
+        const trace::Scope scope(context);  // log lines have its id in any case
+        if (trace::leaves_no_trace(parent, context)) return handler(std::move(request), reply);
         auto span = std::make_shared<trace::Span>();
-        span->parent = trace::parse_traceparent(request.header(traceparent));
-        span->context = tracer.begin(span->parent);
+        span->parent = parent;
+        span->context = context;
         span->name = method + ' ' + path;
         span->kind = trace::Kind::server;
         span->start = std::chrono::system_clock::now();
         span->attributes = {{"http.request.method", method}, {"http.route", path}};
         replace_traceparent(request, span->context);
-        const trace::Scope scope(span->context);
         handler(std::move(request), [&tracer, span, reply](http::Response response) {
             span->end = std::chrono::system_clock::now();
             span->attributes.push_back({"http.response.status_code", std::int64_t{response.status}});

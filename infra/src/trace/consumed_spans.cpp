@@ -15,6 +15,7 @@ domain::TraceContext ConsumedSpans::begin(const domain::StreamMessage& message, 
     Span span;
     span.parent = parse_traceparent(incoming.parent);
     span.context = tracer_.begin(span.parent);
+    if (leaves_no_trace(span.parent, span.context)) return incoming;
     incoming.parent = to_traceparent(span.context);
     if (!span.context.sampled) return incoming;
     span.name = "process " + message.partition.topic;

@@ -25,6 +25,13 @@ std::optional<Context> parse_traceparent(std::string_view text);
 std::string to_traceparent(const Context& context);
 std::string trace_id_text(const Context& context);
 
+// A trace that began here and is not sampled: nobody will look for it, so nothing of it is stored or handed
+// on.
+inline bool leaves_no_trace(const std::optional<Context>& parent, const Context& context)
+{
+    return !parent && !context.sampled;
+}
+
 enum class Kind { internal = 1, server = 2, client = 3, producer = 4, consumer = 5 };  // as OTLP numbers them
 
 using Time = std::chrono::system_clock::time_point;

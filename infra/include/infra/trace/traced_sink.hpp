@@ -10,7 +10,7 @@ namespace infra::trace {
 
 // A sink with a span around every try. The span is the root of a trace of its own, linked to the span that
 // stored the message: minutes and retries may lie between the two. Whether it is sampled, that one has
-// decided.
+// decided; where none is stored, this one decides.
 class TracedSink final : public app::MessageSink {
 public:
     TracedSink(std::unique_ptr<app::MessageSink> sink, Tracer& tracer, std::string subscription);
