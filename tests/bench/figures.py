@@ -36,12 +36,14 @@ class Notebook:
         self.say(f"#{row[0]} {row[1]}: {row[2]}  {row[6]}")
 
     def interleave(self, rounds=None, **actions):
-        """A B C A B C ...: the samples of each, in the order of the rounds."""
+        """A B C, B C A, ...: the samples of each, in the order of the rounds. Tables grow, so nobody is always first."""
         samples = {name: [] for name in actions}
+        names = list(actions)
         for number in range(1, (rounds or self.profile.pairs) + 1):
-            for name, action in actions.items():
-                samples[name].append(action())
+            for name in names:
+                samples[name].append(actions[name]())
                 self.say(f"  round {number}: {name.replace('_', ' ')}: {samples[name][-1].rate:,.0f} /s")
+            names.append(names.pop(0))
         return samples
 
 
