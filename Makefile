@@ -125,7 +125,7 @@ bench: .deps-bench .build-bench ## Polis beside a baseline and the machine's cei
 	@python3 tests/bench/bench.py
 
 .PHONY: bench-quick
-bench-quick: .deps-bench .build-bench ## the same, coarser, in four to six minutes
+bench-quick: .deps-bench .build-bench ## the same without figures 17 and 18, coarser, in under four minutes
 	@python3 tests/bench/bench.py --quick
 
 .PHONY: bench-propagator
