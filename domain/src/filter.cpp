@@ -1,5 +1,7 @@
 #include "domain/filter.hpp"
 
+#include "domain/json.hpp"
+
 #include <boost/json/serialize.hpp>
 
 #include <algorithm>
@@ -144,14 +146,14 @@ bool Filter::Node::matches(const json::value& payload) const
 std::string Filter::Node::path_sql() const
 {
     std::string out = "$";
-    for (const auto& name : path) out += "." + json::serialize(json::string(name));
+    for (const auto& name : path) out += "." + json_string(name);
     return out;
 }
 
 std::string Filter::Node::value_sql() const
 {
     std::string out;
-    if (kind == Kind::prefix) return "@ starts with " + json::serialize(json::string(text));
+    if (kind == Kind::prefix) return "@ starts with " + json_string(text);
     for (const auto& value : values) out += (out.empty() ? "@ == " : " || @ == ") + json::serialize(value);
     for (const auto& [bound, value] : limits) {
         out += (out.empty() ? "@ " : " && @ ") + std::string(bound->sql) + " " + json::serialize(value);

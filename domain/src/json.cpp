@@ -1,6 +1,8 @@
 #include "domain/json.hpp"
 
 #include <boost/json/basic_parser_impl.hpp>
+#include <boost/json/serialize.hpp>
+#include <boost/json/string_view.hpp>
 #include <boost/json/value_stack.hpp>
 #include <fmt/format.h>
 
@@ -332,6 +334,11 @@ std::optional<std::string_view> json_member_text(std::string_view object, std::s
         if (at < object.size() && object[at] == ',') at = skip_blanks(object, at + 1);
     }
     return found;
+}
+
+std::string json_string(std::string_view text)
+{
+    return json::serialize(json::string_view(text.data(), text.size()));
 }
 
 bool looks_like_json_array(std::string_view text)

@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <optional>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -33,6 +34,9 @@ Result<std::vector<Result<JsonDocument>>> parse_json_array(std::string_view text
 
 // The exact text of the last member of that name in an object, whose text must be valid JSON.
 std::optional<std::string_view> json_member_text(std::string_view object, std::string_view name);
+
+// The text as a JSON string, in quotes and escaped. `text` is UTF-8.
+std::string json_string(std::string_view text);
 
 // True when the first byte that is not blank opens an array.
 bool looks_like_json_array(std::string_view text);

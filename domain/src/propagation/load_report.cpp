@@ -1,7 +1,7 @@
 #include "domain/propagation/load_report.hpp"
 
-#include <boost/json/serialize.hpp>
-#include <boost/json/string_view.hpp>
+#include "domain/json.hpp"
+
 #include <fmt/format.h>
 
 #include <array>
@@ -59,11 +59,6 @@ std::vector<Column> columns_of(const LoadRun& run, const LoadRecorder& recorder)
             {"cpu_share", fmt::format("{:.3f}", cpu_share(run))}};
 }
 
-std::string quoted(std::string_view text)
-{
-    return boost::json::serialize(boost::json::string_view(text.data(), text.size()));
-}
-
 std::string json_object(const std::vector<Column>& columns)
 {
     std::string text;
@@ -100,21 +95,22 @@ std::string report_json(const LoadRun& run, const LoadRecorder& recorder)
         statuses.emplace_back(fmt::format("{}", status), fmt::format("{}", count));
     std::string errors;
     for (const auto& [error, count] : recorder.errors())
-        fmt::format_to(std::back_inserter(errors), "{}{}:{}", errors.empty() ? "" : ",", quoted(error),
+        fmt::format_to(std::back_inserter(errors), "{}{}:{}", errors.empty() ? "" : ",", json_string(error),
                        count);
     std::string head = json_object(columns_of(run, recorder));
     head.pop_back();
     return fmt::format(
         "{},\"target\":{},\"statuses\":{},\"errors\":{{{}}},\"latency_ms\":{},\"service_time_ms\":{},"
         "\"start_delay_ms\":{}}}\n",
-        head, quoted(run.target), json_object(statuses), errors, json_object(columns_of(recorder.latency())),
-        json_object(columns_of(recorder.service_time())), json_object(columns_of(recorder.start_delay())));
+        head, json_string(run.target), json_object(statuses), errors,
+        json_object(columns_of(recorder.latency())), json_object(columns_of(recorder.service_time())),
+        json_object(columns_of(recorder.start_delay())));
 }
 
 std::string report_csv(const LoadRun& run, const LoadRecorder& recorder)
 {
     std::string names = "target";
-    std::string values = quoted(run.target);
+    std::string values = json_string(run.target);
     const auto append = [&](const std::vector<Column>& columns, std::string_view prefix) {
         for (const auto& [name, value] : columns) {
             fmt::format_to(std::back_inserter(names), ",{}{}", prefix, name);

@@ -5,9 +5,6 @@
 #include <openssl/ssl.h>
 
 #include <algorithm>
-#include <amqp_framing.h>
-#include <amqp_ssl_socket.h>
-#include <amqp_tcp_socket.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>

@@ -1,9 +1,9 @@
 #pragma once
 
+#include "amqp/rabbitmq.hpp"
 #include "amqp/target.hpp"
 #include "domain/address_policy.hpp"
 
-#include <amqp.h>
 #include <chrono>
 #include <memory>
 #include <optional>

@@ -1,7 +1,5 @@
 #include "amqp/receiver.hpp"
 
-#include <amqp_framing.h>
-
 namespace infra::amqp {
 namespace {
 

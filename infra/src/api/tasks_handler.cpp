@@ -117,7 +117,7 @@ void show(pg::QueryPool& pool, const http::Request& request, const http::Reply& 
 {
     const auto& id = request.captures.at(0);
     // The database takes neither NUL nor what is not UTF-8; nor does this.
-    const bool can_be = domain::parse_json(json::serialize(json::string(id))).has_value();
+    const bool can_be = domain::parse_json(domain::json_string(id)).has_value();
     if (!can_be) return reply(http::problem(404, "There is no task with this id"));
     with_session(pool, reply, [id](soci::session& session) {
         auto task = pg::read_task(session, id);

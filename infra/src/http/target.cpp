@@ -11,7 +11,7 @@ namespace {
 
 std::optional<std::string> decode(std::string_view raw, bool plus_is_space)
 {
-    const auto checked = urls::make_pct_string_view(urls::string_view(raw.data(), raw.size()));
+    const auto checked = urls::make_pct_string_view({raw.data(), raw.size()});
     if (!checked) return std::nullopt;
     urls::encoding_opts options;
     options.space_as_plus = plus_is_space;

@@ -1,9 +1,7 @@
 #include "pg/event_feed.hpp"
 
+#include "domain/json.hpp"
 #include "pg/connection.hpp"
-
-#include <boost/json/serialize.hpp>
-#include <boost/json/string.hpp>
 
 #include <array>
 #include <cstdlib>
@@ -38,11 +36,6 @@ private:
     int row_;
 };
 
-void append_quoted(std::string& out, std::string_view text)
-{
-    out += boost::json::serialize(boost::json::string_view(text.data(), text.size()));
-}
-
 void append_time(std::string& out, domain::TimePoint time)
 {
     out += '"';
@@ -62,7 +55,7 @@ void append_event(std::string& out, const Row& row, const domain::Uuid& event)
     const bool base = domain::family_ordinal(event) == 0;
     ((out += "id: ") += row[id]) += "\ndata: {\"id\":\"";
     (out += row[id]) += R"(","service":)";
-    append_quoted(out, row[service]);
+    out += domain::json_string(row[service]);
     out += R"(,"timestamp":)";
     append_time(out, occurred(row, event));
     ((out += R"(,"payload":)") += row[payload]) += R"(,"normalized_payload":)";
@@ -75,7 +68,7 @@ void append_event(std::string& out, const Row& row, const domain::Uuid& event)
     if (row.is_null(key)) {
         out += "null";
     } else {
-        append_quoted(out, row[key]);
+        out += domain::json_string(row[key]);
     }
     out += R"(,"source_event_id":)";
     out += base ? "null" : '"' + domain::to_string(domain::family_base(event)) + '"';

@@ -1,9 +1,8 @@
 #include "pg/event_queries.hpp"
 
 #include "app/clocks.hpp"
+#include "domain/json.hpp"
 
-#include <boost/json/serialize.hpp>
-#include <boost/json/string.hpp>
 #include <soci/postgresql/soci-postgresql.h>
 
 #include <algorithm>
@@ -22,11 +21,10 @@ constexpr auto event_columns =
 // With its table: a bare "id" would be the column of text above, and no index has that order.
 constexpr auto by_id = "ORDER BY event_details.id";
 
-std::string quoted(std::string_view text) { return boost::json::serialize(boost::json::string(text)); }
-
 std::string text_or_null(const soci::row& row, std::size_t column)
 {
-    return row.get_indicator(column) == soci::i_null ? "null" : quoted(row.get<std::string>(column));
+    return row.get_indicator(column) == soci::i_null ? "null"
+                                                     : domain::json_string(row.get<std::string>(column));
 }
 
 std::string json_or_null(const soci::row& row, std::size_t column)
@@ -39,8 +37,8 @@ domain::TimePoint micros(long long value) { return domain::TimePoint{std::chrono
 // Without the closing brace, so that a caller may add members.
 std::string open_event(const soci::row& row, const domain::Uuid& id)
 {
-    std::string out =
-        R"({"id":")" + domain::to_string(id) + R"(","service":)" + quoted(row.get<std::string>(1));
+    std::string out = R"({"id":")" + domain::to_string(id) + R"(","service":)" +
+                      domain::json_string(row.get<std::string>(1));
     out += R"(,"timestamp":")" + domain::format_time(micros(row.get<long long>(2))) + R"(","payload":)";
     out += row.get<std::string>(3);
     out += R"(,"normalized_payload":)" + json_or_null(row, 4);
@@ -141,13 +139,14 @@ std::string read_deliveries(soci::session& session, const domain::Uuid& id)
         const std::string event_id = row.get<std::string>(7);
         const auto created = domain::id_time(domain::parse_uuid(event_id).value());
         out += out.empty() ? "" : ",";
-        out += R"({"id":")" + row.get<std::string>(0) + R"(","topic":)" + quoted(row.get<std::string>(1));
-        out += R"(,"subscription":)" + quoted(row.get<std::string>(2)) + R"(,"status":")" +
+        out += R"({"id":")" + row.get<std::string>(0) + R"(","topic":)" +
+               domain::json_string(row.get<std::string>(1));
+        out += R"(,"subscription":)" + domain::json_string(row.get<std::string>(2)) + R"(,"status":")" +
                row.get<std::string>(3);
         out += R"(","attempts":)" + std::to_string(row.get<int>(4)) + R"(,"published_at":)";
         out += row.get_indicator(5) == soci::i_null
                    ? "null"
-                   : quoted(domain::format_time(micros(row.get<long long>(5))));
+                   : domain::json_string(domain::format_time(micros(row.get<long long>(5))));
         out +=
             R"(,"created_at":")" + domain::format_time(created) + R"(","last_error":)" + text_or_null(row, 6);
         out += R"(,"event_id":")" + event_id + R"("})";

@@ -3,7 +3,6 @@
 #include "domain/ids.hpp"
 #include "sinks/attributes.hpp"
 
-#include <amqp_framing.h>
 #include <string_view>
 #include <utility>
 #include <vector>

@@ -2,12 +2,10 @@
 
 #include "domain/http_outcome.hpp"
 #include "domain/ids.hpp"
+#include "domain/json.hpp"
 #include "net/addresses.hpp"
 #include "sinks/attributes.hpp"
 #include "sinks/signature.hpp"
-
-#include <boost/json/serialize.hpp>
-#include <boost/json/string_view.hpp>
 
 #include <algorithm>
 #include <chrono>
@@ -152,7 +150,7 @@ std::string batch_body(const std::vector<Job>& jobs, const std::string& subscrip
         body += body.size() == 1 ? "{" : ",{";
         for (const auto& [name, value] : cloud_attributes(job.message, subscription)) {
             body.append("\"").append(name).append("\":");
-            body.append(boost::json::serialize(boost::json::string_view(value))).append(",");
+            body.append(domain::json_string(value)).append(",");
         }
         body += R"("datacontenttype":"application/json","data":)";
         body.append(job.message.payload.empty() ? "null" : job.message.payload).append("}");

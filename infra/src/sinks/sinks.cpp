@@ -1,13 +1,11 @@
 #include "infra/sinks/sinks.hpp"
 
 #include "domain/ids.hpp"
+#include "domain/json.hpp"
 #include "infra/sinks/amqp_sink.hpp"
 #include "infra/sinks/http_sink.hpp"
 #include "infra/sinks/kafka_sink.hpp"
 #include "sinks/avro_sink.hpp"
-
-#include <boost/json/serialize.hpp>
-#include <boost/json/string_view.hpp>
 
 #include <algorithm>
 #include <cstdio>
@@ -25,7 +23,7 @@ std::string json_line(const domain::OutboxMessage& message)
     std::replace_if(
         payload.begin(), payload.end(), [](char c) { return c == '\n' || c == '\r'; }, ' ');
     std::string line = R"({"topic":)";
-    line += boost::json::serialize(boost::json::string_view(message.topic));
+    line += domain::json_string(message.topic);
     line.append(R"(,"event_id":")").append(domain::to_string(message.event_id));
     line.append(R"(","payload":)").append(payload).append("}\n");
     return line;

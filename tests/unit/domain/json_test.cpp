@@ -1,5 +1,6 @@
 #include "domain/json.hpp"
 
+#include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
 #include <doctest/doctest.h>
 
@@ -67,6 +68,28 @@ TEST_SUITE("domain/json")
             CHECK(document->value.kind() == row.value.kind());
             CHECK(document->value == row.value);
             CHECK(document->text == row.text);
+        }
+    }
+
+    TEST_CASE("a text becomes a JSON string that reads back as the same text")
+    {
+        using namespace std::string_view_literals;
+        struct Row {
+            std::string_view text;
+            std::string_view json;
+        };
+        const Row rows[] = {
+            {"", R"("")"},
+            {"a", R"("a")"},
+            {"a \"b\" \\ c", R"("a \"b\" \\ c")"},
+            {"tab\t line\n", R"("tab\t line\n")"},
+            {"a\0b\x1f"sv, R"("a\u0000b\u001f")"},
+            {"Å 東 🚌", R"("Å 東 🚌")"},
+        };
+        for (const Row& row : rows) {
+            CAPTURE(row.json);
+            CHECK(domain::json_string(row.text) == row.json);
+            CHECK(json::parse(domain::json_string(row.text)).as_string() == row.text);
         }
     }
 
