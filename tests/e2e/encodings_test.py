@@ -22,7 +22,7 @@ class AvroTest(SubscriptionCase):
         missing = brokers.missing_tools()
         if missing:
             raise unittest.SkipTest(missing)
-        cls.fastavro = brokers.python_package("fastavro", "1.9.7")
+        cls.fastavro = brokers.python_package("fastavro", "1.13.1")
         cls.kafka = brokers.Kafka()
         cls.addClassCleanup(cls.kafka.clean_up)
         print(f"broker: Apache Kafka's own server; schema registry: {brokers.SchemaRegistry.kind}", flush=True)
