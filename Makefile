@@ -1,5 +1,6 @@
 # The front door of Polis. `make help` lists everything; `make run` and `make test` need only git and make.
-SHELL := /bin/bash
+# Where there is no bash, sh still says so (.system).
+SHELL := $(firstword $(wildcard /bin/bash /usr/bin/bash /usr/local/bin/bash) /bin/sh)
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
@@ -9,10 +10,13 @@ MAKEFLAGS += --no-print-directory
 # Personal settings (JOBS, PORT, DATABASE_URL, ...); never committed.
 -include Makefile.local
 
-# One compiler a core, but no more than memory holds: a file with Beast coroutines takes about 1.5 GiB.
-JOBS := $(or $(JOBS),$(shell awk -v cores="$$(nproc)" '/^MemAvailable:/ { fit = int($$2 / 1572864); \
+# One compiler a core, but no more than memory holds: a file with Beast coroutines takes about 1.5 GiB. Not `:=`, so
+# that nothing of Linux is asked before .system has looked.
+jobs = $(or $(JOBS),$(shell awk -v cores="$$(nproc)" '/^MemAvailable:/ { fit = int($$2 / 1572864); \
     print fit < 1 ? 1 : fit < cores ? fit : cores }' /proc/meminfo))
-TEST_JOBS ?= $(shell nproc)
+test_jobs = $(or $(TEST_JOBS),$(shell nproc))
+# Warnings are errors where code is written and accepted, not where somebody only wants to run Polis.
+strict = $(if $(filter 1 true,$(CI) $(WERROR)),-DPOLIS_WERROR=ON)
 # What Makefile.local sets reaches scripts and programs through the environment. Only what is set: an empty HOST is not
 # the same as none.
 passed_on := DATABASE_URL POSTGRES_DSN HOST PORT ADMIN_PORT OUTBOX_SINK LOG_LEVEL LOG_FORMAT LINT_CHANGED FUZZ_SECONDS CHAOS_MINUTES CHAOS_SEED
@@ -28,17 +32,17 @@ compose = $$(docker compose version >/dev/null 2>&1 && echo docker compose || ec
 define configure
 	if [[ ! -f build/$(1)/build.ninja ]]; then \
 	    launcher=$$(command -v ccache || true); \
-	    cmake --preset $(1) $${launcher:+-DCMAKE_CXX_COMPILER_LAUNCHER=$$launcher}; \
+	    cmake --preset $(1) $(strict) $${launcher:+-DCMAKE_CXX_COMPILER_LAUNCHER=$$launcher}; \
 	fi
 endef
 
 # $(call build,PRESET,TARGETS)
 define build
-	$(call configure,$(1)); cmake --build build/$(1) --parallel $(JOBS) $(if $(2),--target $(2))
+	$(call configure,$(1)); cmake --build build/$(1) --parallel $(jobs) $(if $(2),--target $(2))
 endef
 
 # $(call tests,PRESET,CTEST OPTIONS)
-ctest = ctest --test-dir build/$(1) --parallel $(TEST_JOBS) --output-on-failure --no-tests=error $(2)
+ctest = ctest --test-dir build/$(1) --parallel $(test_jobs) --output-on-failure --no-tests=error $(2)
 
 .PHONY: help
 help: ## this list
@@ -57,7 +61,7 @@ demo: ## replay real city records against the running API (PORT=)
 ##@ Build
 
 .PHONY: deps
-deps: ## install what is missing (apt; with sudo when not root)
+deps: .system ## install what is missing (apt; with sudo when not root)
 	@$(tools)/deps.sh build run test lint
 
 .PHONY: build
@@ -100,10 +104,14 @@ test-file: .deps-test build ## the tests of one source file: make test-file FILE
 test-pattern: .deps-test build ## tests whose name matches a regular expression: make test-pattern PATTERN=dedupe
 	@$(tools)/with_cluster.sh python3 $(tools)/select_tests.py $(release) pattern "$${PATTERN:-}"
 
+.PHONY: test-debian13
+test-debian13: .system ## all tests on a bare Debian 13, in a chroot (needs root; COMMAND="make test-unit" for less)
+	@WERROR=1 $(tools)/test_debian.sh trixie $(or $(COMMAND),make test)
+
 .PHONY: coverage
 coverage: .deps-test ## line coverage of all tests, report in build/coverage/report/index.html
 	@$(tools)/deps.sh coverage
-	@$(tools)/coverage.sh $(JOBS)
+	@$(tools)/coverage.sh $(jobs)
 
 .PHONY: asan
 asan: .deps-test ## all tests with AddressSanitizer and UBSan
@@ -257,14 +265,19 @@ status: ## the containers and their health
 
 # ---- steps that the targets above share; quick when there is nothing to do ----------------------------------------
 
-.PHONY: .deps-build .deps-run .deps-test .deps-bench .build-programs .build-bench .build-migrate
-.deps-build:
+.PHONY: .system .deps-build .deps-run .deps-test .deps-bench .build-programs .build-bench .build-migrate
+.system: SHELL := /bin/sh
+.system: .SHELLFLAGS := -ec
+.system:
+	@sh $(tools)/system.sh
+.deps-build: .system
 	@$(tools)/deps.sh build
-.deps-run:
+.deps-run: .system
 	@$(tools)/deps.sh build run
-.deps-test:
-	@$(tools)/deps.sh build run test brokers console
-.deps-bench:
+# Without a broker or a browser only their own tests are left out.
+.deps-test: .system
+	@$(tools)/deps.sh build run test --optional brokers console
+.deps-bench: .system
 	@$(tools)/deps.sh build run test bench
 .build-bench:
 	@$(call build,release,programs bench-programs)

@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# Installs the missing packages of the named groups on Debian 12 or Ubuntu 24.04. Quick when nothing is missing.
+# Installs the missing packages of the named groups on Debian 12 and 13 and Ubuntu 24.04. Quick when nothing is missing.
 set -euo pipefail
 
 usage() {
     cat <<'USAGE'
-usage: deps.sh [--check] [GROUP ...]        (default: build run test)
+usage: deps.sh [--check] [GROUP ...] [--optional GROUP ...]        (default: build run test)
 
   build      compiler, CMake, libraries, npm (for the pages /docs, /redoc and /console)
   run        PostgreSQL server and psql, curl
-  test       Python, openssl
+  test       Python with pip and venv, openssl
   lint       clang-format, clang-tidy, shellcheck
   coverage   gcovr
   brokers    kcat, Java and Maven (for Kafka's own server), RabbitMQ: for tests against real brokers
@@ -16,7 +16,8 @@ usage: deps.sh [--check] [GROUP ...]        (default: build run test)
   bench      what the benchmark compares with: wrk, Python's venv, Node.js and npm
   image      buildah, debootstrap: the container image without a Docker engine
 
-  --check    install nothing; exit 1 and name what is missing
+  --check      install nothing; exit 1 and name what is missing
+  --optional   of the groups that follow, leave out what this system has no package for, and say so
 
 POLIS_SKIP_DEPS=1 skips everything: for systems without apt, where you install the counterparts yourself.
 USAGE
@@ -37,7 +38,7 @@ needs_of() {
                 libcurl4-openssl-dev zlib1g-dev python3 BOOST NPM
             ;;
         run) echo curl ca-certificates POSTGRESQL ;;
-        test) echo python3 openssl curl POSTGRESQL ;;
+        test) echo python3 PIP VENV openssl curl POSTGRESQL ;;
         lint) echo "clang-format-14|clang-format" "clang-tidy-14|clang-tidy" shellcheck python3 ;;
         coverage) echo gcovr ;;
         brokers) echo kcat JAVA maven rabbitmq-server ;;
@@ -62,6 +63,8 @@ alternatives() {
             done
             ;;
         NPM) echo npm ;;
+        PIP) echo python3-pip ;;
+        VENV) echo python3-venv ;;
         JAVA) printf '%s\n' default-jre-headless openjdk-17-jre-headless ;;
         POSTGRESQL) printf 'postgresql-%s\n' "${postgresql_versions[@]}" ;;
         *) tr '|' '\n' <<<"$1" ;;
@@ -110,11 +113,17 @@ have_npm() { command -v npm >/dev/null && command -v node >/dev/null; }
 # Any Java from 17 on runs Kafka's server.
 have_java() { command -v java >/dev/null; }
 
+# The Python in PATH may come from elsewhere, and Debian's packages would not fit it.
+have_pip() { python3 -c 'import pip' >/dev/null 2>&1; }
+have_venv() { python3 -c 'import ensurepip, venv' >/dev/null 2>&1; }
+
 is_met() {
     local choice packages
     if [[ $1 == POSTGRESQL ]] && have_postgresql; then return 0; fi
     if [[ $1 == NPM ]] && have_npm; then return 0; fi
     if [[ $1 == JAVA ]] && have_java; then return 0; fi
+    if [[ $1 == PIP ]] && have_pip; then return 0; fi
+    if [[ $1 == VENV ]] && have_venv; then return 0; fi
     while read -r choice; do
         read -r -a packages <<<"$choice"
         if all_installed "${packages[@]}"; then return 0; fi
@@ -132,6 +141,25 @@ resolve() {
         fi
     done < <(alternatives "$1")
     return 1
+}
+
+# A need as people name it.
+in_words() {
+    case $1 in
+        BOOST) echo "Boost (1.81 or later, with JSON and URL)" ;;
+        NPM) echo "npm" ;;
+        JAVA) echo "Java (17 or later)" ;;
+        PIP) echo "pip" ;;
+        VENV) echo "Python's venv" ;;
+        POSTGRESQL) echo "PostgreSQL (14 or later)" ;;
+        *) echo "${1%%|*}" ;;
+    esac
+}
+
+all_in_words() {
+    local need words=
+    for need in "${missing[@]}"; do words+="${words:+, }$(in_words "$need")"; done
+    echo "$words"
 }
 
 # ---- installing -------------------------------------------------------------------------------------------------
@@ -191,17 +219,20 @@ stop_prometheus() {
 install_missing() {
     local need found unknown=()
     become_root
-    say "missing: ${missing[*]}; reading the package lists ..."
+    say "missing: $(all_in_words); reading the package lists ..."
     apt update -qq </dev/null || say "apt-get update failed; going on with the lists that are there"
     read_available "${missing[@]}"
     for need in "${missing[@]}"; do
         if found=$(resolve "$need"); then
             mapfile -t -O "${#packages_to_install[@]}" packages_to_install <<<"$found"
+        elif [[ -n ${optional[$need]:-} ]]; then
+            say "this system has no package for $(in_words "$need"): the tests that need it will be skipped"
         else
-            unknown+=("$need")
+            unknown+=("$(in_words "$need")")
         fi
     done
     ((${#unknown[@]} == 0)) || die "no package found for: ${unknown[*]} (on Ubuntu, is 'universe' enabled?)"
+    ((${#packages_to_install[@]} > 0)) || return 0
     say "installing: ${packages_to_install[*]}"
     without_main_cluster apt install -y -qq --no-install-recommends "${packages_to_install[@]}" </dev/null >&2 ||
         die "apt-get install failed, see above"
@@ -209,9 +240,25 @@ install_missing() {
     say "done"
 }
 
+# find_missing required|optional GROUP...
+find_missing() {
+    local kind=$1 group need
+    shift
+    for group in "$@"; do
+        for need in $(needs_of "$group"); do
+            [[ -z ${seen[$need]:-} ]] || continue
+            seen[$need]=1
+            is_met "$need" && continue
+            missing+=("$need")
+            [[ $kind == required ]] || optional[$need]=1
+        done
+    done
+}
+
 main() {
-    local check_only='' groups=() argument need
+    local check_only='' groups=() optional_groups=() only_optional='' argument need
     missing=()
+    declare -gA optional=() seen=()
     packages_to_install=()
     for argument in "$@"; do
         case $argument in
@@ -220,32 +267,26 @@ main() {
                 exit 0
                 ;;
             --check) check_only=1 ;;
+            --optional) only_optional=1 ;;
             *)
                 needs_of "$argument" >/dev/null || {
                     say "there is no group '$argument'"
                     usage >&2
                     exit 2
                 }
-                groups+=("$argument")
+                if [[ -n $only_optional ]]; then optional_groups+=("$argument"); else groups+=("$argument"); fi
                 ;;
         esac
     done
-    ((${#groups[@]})) || groups=(build run test)
+    ((${#groups[@]} + ${#optional_groups[@]})) || groups=(build run test)
     [[ ${POLIS_SKIP_DEPS:-} != 1 ]] || exit 0
-    if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
-        say "this system has no apt. Install the counterparts of these yourself, then set POLIS_SKIP_DEPS=1:"
-        die "$(for argument in "${groups[@]}"; do needs_of "$argument"; done | tr '\n' ' ')"
-    fi
+    sh "$(dirname -- "${BASH_SOURCE[0]}")/system.sh" || exit 1
 
     read_installed
-    local seen=' '
-    for need in $(for argument in "${groups[@]}"; do needs_of "$argument"; done); do
-        [[ $seen != *" $need "* ]] || continue
-        seen+="$need "
-        is_met "$need" || missing+=("$need")
-    done
+    find_missing required "${groups[@]}"
+    find_missing optional "${optional_groups[@]}"
     ((${#missing[@]})) || exit 0
-    [[ -z $check_only ]] || die "missing: ${missing[*]}"
+    [[ -z $check_only ]] || die "missing: $(all_in_words)"
     install_missing
 }
 
