@@ -84,10 +84,18 @@ class DeadLetterTest(SubscriptionCase):
         self.assertEqual([d.event_id for d in sink.wait_count(20)[15:]], identities[5:])
 
     def test_skip_and_park_a_blocked_key(self):
-        bad = {"statuses": {}}
-        sink = self.start_sink(lambda headers, body: Answer(bad["statuses"].get(headers["ce-id"], 200)))
-        bad["statuses"] = everything(503)
-        self.start_worker(sink, OUTBOX_RETRY_BASE_SECONDS="60", OUTBOX_MAX_ATTEMPTS="9")
+        bad = {"statuses": None}
+
+        # The first one is refused for good: its second try comes after anything between no time and an hour.
+        def respond(headers, _body):
+            if bad["statuses"] is None:
+                bad["statuses"] = {headers["ce-id"]: 503}
+            return Answer(bad["statuses"].get(headers["ce-id"], 200))
+
+        sink = self.start_sink(respond)
+        self.start_worker(
+            sink, OUTBOX_RETRY_BASE_SECONDS="3600", OUTBOX_RETRY_MAX_SECONDS="3600", OUTBOX_MAX_ATTEMPTS="9"
+        )
         identities = [self.alert("east", energy=600 + number) for number in range(4)]
 
         def blocked():
@@ -96,7 +104,6 @@ class DeadLetterTest(SubscriptionCase):
 
         key = wait_until(blocked, 20, "the key is blocked", poll=0.1)
         self.assertEqual((key["attempts"], key["last_error"]), (1, "HTTP 503"))
-        bad["statuses"] = {}
         answer = self.post(f"/outbox/blocked-keys/default/{key['key']}/skip")
         self.assertEqual((answer.status, answer.json()), (202, {"parked": 1}))
         for identity in identities[1:]:
