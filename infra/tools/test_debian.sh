@@ -31,6 +31,9 @@ system=$(mktemp -d "${TMPDIR:-/var/tmp}/polis-$suite.XXXXXXXX")
 # shellcheck disable=SC2317  # called by the trap
 clean_up() {
     local code=$?
+    # What the command left running (epmd, for one) would keep the mounts busy. This is process 1 here: it stays.
+    kill -KILL -1 2>/dev/null || true
+    wait
     umount --recursive "$system" 2>/dev/null || true
     if [[ -n ${KEEP:-} ]]; then
         say "kept: $system"
@@ -56,6 +59,7 @@ make_base() {
 }
 
 mount_what_a_machine_has() {
+    mount --bind "$system" "$system"  # so that one umount ends them all
     mount -t proc proc "$system/proc"
     mount -t sysfs -o ro sysfs "$system/sys" 2>/dev/null || true
     mount --rbind /dev "$system/dev"
