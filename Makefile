@@ -32,7 +32,7 @@ compose = $$(docker compose version >/dev/null 2>&1 && echo docker compose || ec
 define configure
 	if [[ ! -f build/$(1)/build.ninja ]]; then \
 	    launcher=$$(command -v ccache || true); \
-	    cmake --preset $(1) $(strict) $${launcher:+-DCMAKE_CXX_COMPILER_LAUNCHER=$$launcher}; \
+	    cmake --preset $(1) $(strict) $${launcher:+"-DCMAKE_CXX_COMPILER_LAUNCHER=env;CCACHE_SLOPPINESS=pch_defines,time_macros;$$launcher"}; \
 	fi
 endef
 

@@ -21,6 +21,7 @@ import sys
 import time
 
 root = pathlib.Path(__file__).resolve().parents[2]
+precompiled = re.compile(r" -Winvalid-pch| -include \S*cmake_pch\S*")
 own_folders = ("app", "domain", "infra", "tests")
 include_line = re.compile(rb'^[ \t]*#[ \t]*include[ \t]*"([^"]+)"', re.MULTILINE)
 
@@ -61,13 +62,22 @@ def own_includes(source, directories, known):
     return reached
 
 
-def units(build, paths):
+def read_database(build, stamps):
+    """The compile commands without what g++ precompiled: each file must include what it uses. Written beside the stamps."""
     database = build / "compile_commands.json"
     if not database.is_file():
         sys.exit(f"tidy: {database} is missing: configure first (make build)")
+    entries = json.loads(database.read_text())
+    for entry in entries:
+        entry["command"] = precompiled.sub("", entry["command"])
+    (stamps / "compile_commands.json").write_text(json.dumps(entries))
+    return entries
+
+
+def units(build, entries, paths):
     wanted = [pathlib.Path(path).resolve() for path in paths]
     seen = set()
-    for entry in json.loads(database.read_text()):
+    for entry in entries:
         source = (pathlib.Path(entry["directory"]) / entry["file"]).resolve()
         if source in seen or not source.is_relative_to(root) or source.is_relative_to(build):
             continue
@@ -76,7 +86,7 @@ def units(build, paths):
         if wanted and not any(source.is_relative_to(path) for path in wanted):
             continue
         seen.add(source)
-        arguments = entry.get("arguments") or shlex.split(entry["command"])
+        arguments = shlex.split(entry["command"])
         # The launcher (ccache) and the output name do not change what clang-tidy sees.
         yield source, [word for word in arguments if not word.endswith((".o", "ccache"))]
 
@@ -102,9 +112,9 @@ def changed_files():
     return {(root / name).resolve() for name in names.splitlines()}
 
 
-def check(tidy, build, source):
+def check(tidy, database, source):
     start = time.monotonic()
-    result = subprocess.run([tidy, "--quiet", "-p", str(build), "--extra-arg=-Wno-unknown-warning-option", str(source)],
+    result = subprocess.run([tidy, "--quiet", "-p", str(database), "--extra-arg=-Wno-unknown-warning-option", str(source)],
                             capture_output=True, text=True, check=False)
     # "12345 warnings generated." counts what clang-tidy then suppresses: noise.
     noise = re.compile(r"^(\d+ warnings? .*generated\.|Suppressed .*|Use -header-filter.*|.*system-headers.*)$")
@@ -128,7 +138,7 @@ def main():
     common = subprocess.run([tidy, "--version"], capture_output=True, check=True).stdout + settings_text()
     changed = changed_files() if options.changed else None
     known, work, total = {}, [], 0
-    for source, arguments in units(build, options.paths):
+    for source, arguments in units(build, read_database(build, stamps), options.paths):
         reached = own_includes(source, include_directories(arguments), known)
         if changed is not None and not reached & changed:
             continue
@@ -145,7 +155,7 @@ def main():
     # The longest first: with two at a time the last one alone would otherwise set the duration.
     work.sort(key=lambda item: -item[0].stat().st_size)
     with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
-        running = {pool.submit(check, tidy, build, source): (source, stamp) for source, stamp in work}
+        running = {pool.submit(check, tidy, stamps, source): (source, stamp) for source, stamp in work}
         for number, done in enumerate(concurrent.futures.as_completed(running), 1):
             source, stamp = running[done]
             failed, text, seconds = done.result()
