@@ -21,8 +21,8 @@ shift
 (($# > 0)) || set -- make test
 ((EUID == 0)) || die "debootstrap and chroot need root"
 # Namespaces of its own: mounts and processes end with this script, however it ends.
-[[ -n ${POLIS_IN_NAMESPACE:-} ]] ||
-    POLIS_IN_NAMESPACE=1 exec unshare --mount --pid --fork --kill-child -- "${BASH_SOURCE[0]}" "$suite" "$@"
+# There it is process 1, which also says that clean_up ends nobody else's processes.
+(($$ == 1)) || exec unshare --mount --pid --fork --kill-child -- "${BASH_SOURCE[0]}" "$suite" "$@"
 
 base=$cache/$suite
 archives=$cache/$suite-archives
